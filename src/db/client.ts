@@ -1,0 +1,58 @@
+import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
+import postgres from "postgres";
+import * as schema from "./schema.ts";
+
+/** Where Postgres is: a URL, or a unix socket's directory with a database and a user. */
+export type DatabaseAddress = string | { host: string; database: string; username: string; password?: string };
+
+export type Sql = postgres.Sql;
+export type Tx = postgres.TransactionSql;
+/** Something that runs a statement: the pool, or the transaction one is in. */
+export type Runs = Pick<Sql, "unsafe">;
+export type Orm = PostgresJsDatabase<typeof schema>;
+
+/** The pool. `sql` for the hot statements that move many rows at once, `orm` for everything else. */
+export type Database = { sql: Sql; orm: Orm; close(): Promise<void> };
+
+const closeTimeoutS = 5;
+
+/** Opens lazily: no connection is made before the first statement. */
+export function openDatabase(address: DatabaseAddress, options: { connectionsMax?: number } = {}): Database {
+  const settings: postgres.Options<Record<string, never>> = {
+    max: options.connectionsMax ?? 12,
+    idle_timeout: 0,
+    connect_timeout: 5,
+    max_lifetime: null,
+    onnotice: () => undefined,
+    connection: { application_name: "fairlead", TimeZone: "UTC" },
+  };
+  const sql = typeof address === "string" ? postgres(address, settings) : postgres({ ...address, ...settings });
+  return { sql, orm: drizzle(sql, { schema }), close: () => sql.end({ timeout: closeTimeoutS }) };
+}
+
+/** True when the statement failed because Postgres could not be reached or went away: worth trying again. */
+export function isConnectionFault(fault: unknown): boolean {
+  const code = codeOf(fault);
+  return code !== null && (code.startsWith("08") || code.startsWith("57P") || connectionFaults.has(code));
+}
+
+/** SQLSTATE or driver code of a fault, looked for along its causes. */
+export function codeOf(fault: unknown): string | null {
+  for (let at = fault, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
+    if ("code" in at && typeof at.code === "string") return at.code;
+  }
+  return null;
+}
+
+const connectionFaults = new Set([
+  "CONNECTION_CLOSED",
+  "CONNECTION_ENDED",
+  "CONNECTION_DESTROYED",
+  "CONNECT_TIMEOUT",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ENOENT",
+  "EPIPE",
+  "ETIMEDOUT",
+  "53300",
+]);

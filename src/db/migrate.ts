@@ -1,0 +1,56 @@
+import { resolve } from "node:path";
+import { readMigrationFiles } from "drizzle-orm/migrator";
+import { migrate as applyMigrations } from "drizzle-orm/postgres-js/migrator";
+import { drizzle } from "drizzle-orm/postgres-js";
+import type { Sql } from "./client.ts";
+
+/** How the database's tables stand to what this program knows. */
+export type SchemaState = "current" | "missing" | "behind" | "ahead";
+
+const migrationsFolder = resolve(import.meta.dir, "../../drizzle");
+const lockKey = 7_102_551;
+
+/** Runs `work` while no other process migrates this database. */
+export async function underMigrationLock<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
+  const session = await sql.reserve();
+  try {
+    await session`SELECT pg_advisory_lock(${lockKey})`;
+    return await work();
+  } finally {
+    await session`SELECT pg_advisory_unlock(${lockKey})`;
+    session.release();
+  }
+}
+
+/** Applies every migration that is missing. The caller holds the migration lock. */
+export async function applyPending(sql: Sql): Promise<void> {
+  await applyMigrations(drizzle(sql), { migrationsFolder });
+}
+
+/** The SQL of every migration that this database lacks, in order. */
+export async function pendingSql(sql: Sql): Promise<string[]> {
+  const newest = (await newestApplied(sql)) ?? 0;
+  return knownMigrations()
+    .filter((migration) => migration.folderMillis > newest)
+    .map((migration) => migration.sql.join(";\n"));
+}
+
+/** `ahead` when a newer version of this program has migrated the database. */
+export async function schemaState(sql: Sql): Promise<SchemaState> {
+  const applied = await newestApplied(sql);
+  if (applied === null) return "missing";
+  const known = knownMigrations().at(-1)?.folderMillis ?? 0;
+  if (applied === known) return "current";
+  return applied > known ? "ahead" : "behind";
+}
+
+function knownMigrations() {
+  return readMigrationFiles({ migrationsFolder });
+}
+
+async function newestApplied(sql: Sql): Promise<number | null> {
+  const [table] = await sql`SELECT to_regclass('drizzle.__drizzle_migrations') AS name`;
+  if (table?.name == null) return null;
+  const [row] = await sql`SELECT max(created_at) AS newest FROM drizzle.__drizzle_migrations`;
+  return row?.newest == null ? null : Number(row.newest);
+}

@@ -1,0 +1,46 @@
+import type { RunnerName } from "../runners/contract.ts";
+
+/** One task as it was asked for. */
+export type TaskSpec = {
+  runner: RunnerName;
+  target: string;
+  timeoutMs: number;
+  maxAttempts: number;
+  /** Seconds before the second attempt, doubled each time after. */
+  backoffS: number;
+  limits?: Record<string, unknown>;
+  options?: Record<string, unknown>;
+  requires?: Record<string, unknown>;
+};
+
+/** Who is told about a job, and how. `sealed` holds encrypted headers; `kind` chooses the body that is sent. */
+export type WebhookSpec = { url: string; events: string[]; sealed?: string; kind: string; [more: string]: unknown };
+
+/** What a surface hands to the engine: checked, in the engine's words. */
+export type Submission = {
+  /** Chosen by the client, or absent for a UUIDv7. */
+  id?: string;
+  surface: string;
+  client: string;
+  priority: number;
+  tags?: string[];
+  /** The input as JSON text, kept byte for byte. */
+  inputJson: string;
+  /** One task, or the links of a chain in order. */
+  tasks: TaskSpec[];
+  /** Written but not queued until it is released. */
+  held?: boolean;
+  runAt?: Date;
+  dedup?: { key: string; while: "active" | number };
+  idempotencyKey?: string;
+  /** SHA-256 of what was asked; the same id or key with another fingerprint is refused. */
+  fingerprint?: string;
+  concurrency?: { key: string; max: number };
+  payloadId?: number;
+  webhook?: WebhookSpec;
+  details?: Record<string, unknown>;
+  traceparent?: string;
+};
+
+/** `existing` says that the id, the idempotency key or the dedup key already had a job, which is the one returned. */
+export type Receipt = { id: string; existing: boolean; by?: "id" | "idempotency" | "dedup" };
