@@ -1,0 +1,40 @@
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
+import type { HeaderMap } from "./headers.ts";
+
+/** 32 secret bytes, from `loadSealKey` or `deriveSealKey`. */
+export type SealKey = Uint8Array;
+
+const algorithm = "aes-256-gcm";
+const nonceBytes = 12;
+const tagBytes = 16;
+
+/** Header values as one text that is safe to store: AES-256-GCM, led by the name of its key. Only `openHeaders` reads it. */
+export function sealHeaders(headers: HeaderMap, key: SealKey): string {
+  const nonce = randomBytes(nonceBytes);
+  const cipher = createCipheriv(algorithm, key, nonce);
+  const sealed = Buffer.concat([cipher.update(JSON.stringify(headers), "utf8"), cipher.final()]);
+  return `${keyName(key)}.${Buffer.concat([nonce, sealed, cipher.getAuthTag()]).toString("base64url")}`;
+}
+
+/**
+ * The headers behind a sealed text; `keys` holds the one in use and those rotated out. Null when none of them sealed it, as
+ * on a node with another key. Throws when the text was altered.
+ */
+export function openHeaders(sealed: string, keys: readonly SealKey[]): HeaderMap | null {
+  const [name, text = ""] = sealed.split(".");
+  const key = keys.find((candidate) => keyName(candidate) === name);
+  if (key === undefined) return null;
+  const bytes = Buffer.from(text, "base64url");
+  try {
+    const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes), { authTagLength: tagBytes });
+    decipher.setAuthTag(bytes.subarray(-tagBytes));
+    const plain = Buffer.concat([decipher.update(bytes.subarray(nonceBytes, -tagBytes)), decipher.final()]);
+    return JSON.parse(plain.toString("utf8"));
+  } catch (cause) {
+    throw new Error("sealed webhook headers were altered", { cause });
+  }
+}
+
+function keyName(key: SealKey): string {
+  return createHash("sha256").update("webhook header key\0").update(key).digest("hex").slice(0, 16);
+}
