@@ -27,9 +27,9 @@ export type Failure = { code: FailureCode; message: string };
 /** Why a run is being stopped by us. Recorded before the first signal is sent; the first reason wins. */
 export type StopReason = "cancelled" | "timed_out" | "interrupted" | "fenced" | Failure;
 
-/** How a run ended. Expected facts about the work, never thrown. `output` is JSON-serialisable. */
+/** How a run ended. Expected facts about the work, never thrown. `output` is JSON-serialisable; `outputJson` is the same as text, where it is at hand. */
 export type Outcome =
-  | { kind: "succeeded"; output: unknown }
+  | { kind: "succeeded"; output: unknown; outputJson?: string }
   | { kind: "failed"; error: Failure; output?: unknown }
   | { kind: "timed_out"; message: string }
   | { kind: "cancelled" }
@@ -56,6 +56,8 @@ export type RunRequest = {
   /** What to run, in the runner's words: function name, container id, automation name; empty for a script. */
   target: string;
   input: unknown;
+  /** `input` as JSON text, where it is at hand: spares a runner that passes it on from writing it again. */
+  inputJson?: string;
   /** Everything else the runner was given at submit (script text, stream mode, container options …). */
   options: Record<string, unknown>;
   limits: Partial<Limits>;
