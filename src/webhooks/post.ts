@@ -95,6 +95,7 @@ async function send(request: PostRequest, route: Route): Promise<Response> {
 function sendTo(address: string, request: PostRequest, route: Route): Promise<Response> {
   const headers = new Headers({ accept: "*/*", "accept-encoding": "identity", ...request.headers });
   headers.set("host", route.url.host);
+  headers.set("connection", "close");
   return fetch(urlOf(address, route.url), {
     method: "POST",
     headers,
