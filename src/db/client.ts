@@ -11,23 +11,40 @@ export type Tx = postgres.TransactionSql;
 export type Runs = Pick<Sql, "unsafe">;
 export type Orm = PostgresJsDatabase<typeof schema>;
 
-/** The pool. `sql` for the hot statements that move many rows at once, `orm` for everything else. */
-export type Database = { sql: Sql; orm: Orm; close(): Promise<void> };
+/**
+ * `hot` is for the engine's statements that move many rows at once, `sql` and `orm` (one pool) for everything else.
+ * A plan that was made while a table was small must not scan it once it is large: on `hot` only index plans are made.
+ */
+export type Database = { sql: Sql; hot: Sql; orm: Orm; close(): Promise<void> };
+
+const indexPlansOnly = {
+  enable_seqscan: "off",
+  enable_hashjoin: "off",
+  enable_mergejoin: "off",
+  enable_bitmapscan: "off",
+};
+const hotConnections = 6;
 
 const closeTimeoutS = 5;
 
 /** Opens lazily: no connection is made before the first statement. */
 export function openDatabase(address: DatabaseAddress, options: { connectionsMax?: number } = {}): Database {
   const settings: postgres.Options<Record<string, never>> = {
-    max: options.connectionsMax ?? 12,
+    max: options.connectionsMax ?? 10,
     idle_timeout: 0,
     connect_timeout: 5,
     max_lifetime: null,
     onnotice: () => undefined,
     connection: { application_name: "fairlead", TimeZone: "UTC" },
   };
-  const sql = typeof address === "string" ? postgres(address, settings) : postgres({ ...address, ...settings });
-  return { sql, orm: drizzle(sql, { schema }), close: () => sql.end({ timeout: closeTimeoutS }) };
+  const open = (own: typeof settings) =>
+    typeof address === "string" ? postgres(address, own) : postgres({ ...address, ...own });
+  const sql = open(settings);
+  const hot = open({ ...settings, max: hotConnections, connection: { ...settings.connection, ...indexPlansOnly } });
+  const close = async () => {
+    await Promise.all([sql.end({ timeout: closeTimeoutS }), hot.end({ timeout: closeTimeoutS })]);
+  };
+  return { sql, hot, orm: drizzle(sql, { schema }), close };
 }
 
 /** True when the statement failed because Postgres could not be reached or went away: worth trying again. */

@@ -1,16 +1,19 @@
 import type { Database } from "../db/client.ts";
 import type { Queue } from "../queue/boss.ts";
 import type { Claimed } from "./claimed.ts";
+import type { Render } from "./deliveries.ts";
 import type { Hub } from "./hub.ts";
 
 /**
  * The right to start a task at once, without the queue. Given by the worker of this node: `reserve` takes a slot or
- * says no, `start` uses it once the job is committed, `release` gives it back when it was not.
+ * says no, `run` uses it once the job is committed, `release` gives it back when it was not.
  */
 export type FastLane = {
   reserve(runner: string, target: string, priority: number): boolean;
-  start(task: Claimed): void;
+  run(task: Claimed): void;
   release(runner: string): void;
+  /** A message was put in this queue. */
+  wake(queue: string): void;
 };
 
 /** What every engine function works with. */
@@ -23,6 +26,12 @@ export type Engine = {
   queueMax: number;
   /** Absent on a node that does no work. */
   lane: FastLane | null;
+  /** How each kind of webhook is told about a job. */
+  renders: Record<string, Render>;
+  /** A delivery has been written and may be sent once its transaction is through. */
+  onDelivery(): void;
+  /** A job that may run on this node was asked to stop. */
+  onStop(jobId: string): void;
   /** What this node knows of the others, renewed with its lease. */
   view: View;
 };

@@ -1,0 +1,146 @@
+import type { Runs } from "../db/client.ts";
+import type { Message } from "../queue/boss.ts";
+import type { Claimed } from "./claimed.ts";
+import { admit } from "./concurrency.ts";
+import type { Engine } from "./context.ts";
+import { deliveryOnStart } from "./deliveries.ts";
+import { announce } from "./notify.ts";
+import { tellSubscribers } from "./publish.ts";
+
+/**
+ * Claims up to `most` tasks from a queue in one transaction: messages are fetched and deleted, and the tasks whose turn
+ * they name go to running under this node with a fresh run id. Stale messages vanish without a trace.
+ * `taken` is how many messages there were: fewer than `most` means that the queue is empty for now.
+ */
+export async function claim(
+  engine: Engine,
+  queue: string,
+  most: number,
+): Promise<{ claimed: Claimed[]; taken: number }> {
+  const { rows, taken } = await engine.db.hot.begin(async (tx) => {
+    const messages = await engine.queue.take(tx, queue, most);
+    const admitted = messages.length === 0 ? [] : await admit(tx, messages);
+    const begun = admitted.length === 0 ? [] : await begin(engine, tx, admitted);
+    for (const row of begun)
+      if (row.webhook !== null && row.webhook.includes('"started"'))
+        await deliveryOnStart(engine, tx, row.job_id, row.webhook);
+    await announce(
+      engine,
+      tx,
+      begun.map((row) => ({ kind: "job", jobId: row.job_id })),
+    );
+    return { rows: begun, taken: messages.length };
+  });
+  engine.view.waiting = Math.max(0, engine.view.waiting - taken);
+  if (rows.some((row) => row.webhook !== null)) engine.onDelivery();
+  const at = new Date().toISOString();
+  for (const row of rows) {
+    tellSubscribers(
+      engine,
+      row.job_id,
+      row.last_seq,
+      [{ kind: "status", task: row.index, data: startedData(row.attempt) }],
+      at,
+      null,
+    );
+  }
+  return { claimed: rows.map(claimedOf), taken };
+}
+
+type Row = {
+  job_id: string;
+  index: number;
+  runner: Claimed["runner"];
+  target: string;
+  turn: number;
+  run_id: string;
+  attempt: number;
+  max_attempts: number;
+  backoff_s: number;
+  lost_runs: number;
+  priority: number;
+  timeout_ms: number;
+  input: string;
+  options: string | null;
+  limits: string | null;
+  payload_id: number | null;
+  traceparent: string | null;
+  surface: string;
+  task_count: number;
+  webhook: string | null;
+  keyed: boolean;
+  queued_ms: number;
+  started_ms: number;
+  last_seq: number;
+};
+
+/** The order of `messages` is the order of the result. */
+async function begin(engine: Engine, tx: Runs, messages: Message[]): Promise<Row[]> {
+  const wanted = messages.map((message, order) => ({
+    j: message.jobId,
+    t: message.task,
+    n: message.turn,
+    r: crypto.randomUUID(),
+    o: order,
+  }));
+  return tx.unsafe<Row[]>(beginSql, [JSON.stringify(wanted), engine.nodeId], { prepare: true });
+}
+
+const beginSql = `
+WITH x AS (
+  SELECT * FROM json_to_recordset($1::text::json) AS x(j text, t int, n int, r uuid, o int)
+), picked AS (
+  UPDATE tasks k SET status = 'running', run_id = x.r, node_id = $2, started_at = now(), attempt = attempt + 1,
+    not_before = NULL, parked = false, stop_reason = NULL
+  FROM x WHERE k.job_id = x.j AND k.index = x.t AND k.turn = x.n AND k.status = 'queued'
+  RETURNING k.*, x.o
+), job AS (
+  UPDATE jobs SET status = 'running', started_at = coalesce(jobs.started_at, now()), last_seq = last_seq + 1
+  FROM picked WHERE jobs.id = picked.job_id
+  RETURNING jobs.id, jobs.last_seq, jobs.input, jobs.payload_id, jobs.traceparent, jobs.surface, jobs.webhook, jobs.concurrency_key
+), logged AS (
+  INSERT INTO events (job_id, seq, task, run_id, at, kind, data)
+  SELECT p.job_id, job.last_seq, p.index, p.run_id, now(), 'status', ('{"status":"running","attempt":' || p.attempt || '}')::json
+  FROM picked p JOIN job ON job.id = p.job_id
+)
+SELECT p.job_id, p.index, p.runner, p.target, p.turn, p.run_id, p.attempt, p.max_attempts, p.backoff_s, p.lost_runs, p.priority,
+  p.timeout_ms, p.options::text AS options, p.limits::text AS limits,
+  coalesce(p.input, CASE WHEN p.index = 0 THEN job.input ELSE (
+    SELECT q.output FROM tasks q WHERE q.job_id = p.job_id AND q.index = p.index - 1) END, 'null'::json)::text AS input,
+  job.payload_id, job.traceparent, job.surface, job.webhook::text AS webhook, job.concurrency_key IS NOT NULL AS keyed,
+  (SELECT count(*)::int FROM tasks q WHERE q.job_id = p.job_id) AS task_count, job.last_seq,
+  (extract(epoch FROM coalesce(p.queued_at, p.started_at)) * 1000)::float8 AS queued_ms,
+  (extract(epoch FROM p.started_at) * 1000)::float8 AS started_ms
+FROM picked p JOIN job ON job.id = p.job_id
+ORDER BY p.o`;
+
+export function startedData(attempt: number): string {
+  return `{"status":"running","attempt":${attempt}}`;
+}
+
+function claimedOf(row: Row): Claimed {
+  return {
+    jobId: row.job_id,
+    index: row.index,
+    runner: row.runner,
+    target: row.target,
+    turn: row.turn,
+    runId: row.run_id,
+    attempt: row.attempt,
+    maxAttempts: row.max_attempts,
+    backoffS: row.backoff_s,
+    lostRuns: row.lost_runs,
+    priority: row.priority,
+    timeoutMs: row.timeout_ms,
+    inputJson: row.input,
+    optionsJson: row.options,
+    limitsJson: row.limits,
+    payloadId: row.payload_id,
+    traceparent: row.traceparent,
+    surface: row.surface,
+    taskCount: row.task_count,
+    plain: row.task_count === 1 && row.webhook === null && !row.keyed,
+    queuedAtMs: row.queued_ms,
+    startedAtMs: row.started_ms,
+  };
+}

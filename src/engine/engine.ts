@@ -1,0 +1,24 @@
+import type { Database } from "../db/client.ts";
+import type { Queue } from "../queue/boss.ts";
+import type { Engine } from "./context.ts";
+import type { Render } from "./deliveries.ts";
+import { Hub } from "./hub.ts";
+
+/** An engine on an installed database. The worker of this node, if there is one, is set as `lane` afterwards. */
+export function createEngine(options: {
+  db: Database;
+  queue: Queue;
+  nodeId: string;
+  queueMax: number;
+  renders: Record<string, Render>;
+}): Engine {
+  return {
+    ...options,
+    hub: new Hub(),
+    lane: null,
+    onDelivery: () => undefined,
+    onStop: () => undefined,
+    // Until the first renewal tells, others are assumed to listen.
+    view: { hasPeers: true, waiting: 0, paused: new Set(), draining: false, maintenance: false },
+  };
+}

@@ -1,0 +1,102 @@
+import type { Runs } from "../db/client.ts";
+import { createBatcher } from "./batch.ts";
+import type { Claimed } from "./claimed.ts";
+import type { Engine } from "./context.ts";
+import { appendSql } from "./finish-sql.ts";
+import type { NewEvent } from "./history.ts";
+import type { JobEvent } from "./hub.ts";
+import { announce } from "./notify.ts";
+import { tellSubscribers } from "./publish.ts";
+
+/** Events of one run, added together. */
+type Append = { task: Claimed; events: (NewEvent & { at: string })[] };
+
+export type Appender = {
+  /** Resolves once they are committed. False when the run no longer owns its task: nothing was written. */
+  append(task: Claimed, events: (NewEvent & { at: string })[]): Promise<boolean>;
+  idle(): Promise<void>;
+};
+
+const groupMax = 200;
+
+export function createAppender(engine: Engine): Appender {
+  const batcher = createBatcher((group: Append[]) => writeGroup(engine, group), { groupMax });
+  return { append: (task, events) => batcher.add({ task, events }), idle: () => batcher.idle() };
+}
+
+async function writeGroup(engine: Engine, group: Append[]): Promise<boolean[]> {
+  const merged = mergedByRun(group);
+  const rows = await engine.db.hot.unsafe<{ id: string; last_seq: number }[]>(
+    appendSql,
+    [
+      JSON.stringify(
+        merged.map(({ task, events }) => ({ j: task.jobId, t: task.index, r: task.runId, n: events.length })),
+      ),
+      JSON.stringify(merged.flatMap(eventRows)),
+    ],
+    { prepare: true },
+  );
+  const lastSeqs = new Map(rows.map((row) => [row.id, row.last_seq]));
+  for (const { task, events } of merged) {
+    const lastSeq = lastSeqs.get(task.jobId);
+    if (lastSeq !== undefined) tellSubscribers(engine, task.jobId, lastSeq, events, "", null);
+  }
+  await announce(
+    engine,
+    engine.db.hot,
+    rows.map((row) => ({ kind: "job", jobId: row.id })),
+  );
+  return group.map(({ task }) => lastSeqs.has(task.jobId));
+}
+
+function mergedByRun(group: Append[]): Append[] {
+  const runs = new Map<string, Append>();
+  for (const { task, events } of group) {
+    const run = runs.get(task.runId);
+    if (run === undefined) runs.set(task.runId, { task, events: [...events] });
+    else run.events.push(...events);
+  }
+  return [...runs.values()];
+}
+
+function eventRows({ task, events }: Append): Record<string, unknown>[] {
+  return events.map((event, at) => ({
+    j: task.jobId,
+    n: at + 1,
+    t: event.task,
+    r: task.runId,
+    at: event.at,
+    k: event.kind,
+    d: event.data,
+  }));
+}
+
+/** Adds events in the caller's transaction; returns the number of the last one. */
+export async function addEvents(tx: Runs, jobId: string, runId: string | null, events: NewEvent[]): Promise<number> {
+  const [row] = await tx.unsafe<{ last_seq: number }[]>(
+    `WITH job AS (UPDATE jobs SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq),
+     logged AS (
+       INSERT INTO events (job_id, seq, task, run_id, at, kind, data)
+       SELECT $1, job.last_seq - $2 + v.n, v.t, $3::uuid, now(), v.k, v.d::json
+       FROM job, json_to_recordset($4::text::json) AS v(n int, t int, k text, d text))
+     SELECT last_seq FROM job`,
+    [
+      jobId,
+      events.length,
+      runId,
+      JSON.stringify(events.map((event, at) => ({ n: at + 1, t: event.task, k: event.kind, d: event.data }))),
+    ],
+    { prepare: true },
+  );
+  return row?.last_seq ?? 0;
+}
+
+/** Up to `most` events after number `after`, in order. */
+export async function eventsAfter(runs: Runs, jobId: string, after: number, most: number): Promise<JobEvent[]> {
+  return runs.unsafe<JobEvent[]>(
+    `SELECT seq, task, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, kind, data::text AS data
+     FROM events WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`,
+    [jobId, after, most],
+    { prepare: true },
+  );
+}

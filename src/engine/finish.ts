@@ -1,0 +1,90 @@
+import type { Outcome, RunFacts } from "../runners/contract.ts";
+import { createBatcher } from "./batch.ts";
+import type { Claimed } from "./claimed.ts";
+import type { Engine } from "./context.ts";
+import { type Ending, endingOf } from "./ending.ts";
+import { finishSql } from "./finish-sql.ts";
+import { factsJson } from "./facts.ts";
+import { endingEvents, type NewEvent } from "./history.ts";
+import { announce } from "./notify.ts";
+import { tellSubscribers } from "./publish.ts";
+import { settleTask } from "./settle.ts";
+
+export type Finisher = {
+  /**
+   * Records how a run ended. `stale` when the run no longer owns its task: somebody else decided, and nothing was
+   * written. `again` when the task waits for another turn.
+   */
+  finish(
+    task: Claimed,
+    outcome: Outcome,
+    facts: RunFacts,
+    outputJson?: string,
+  ): Promise<"recorded" | "again" | "stale">;
+  idle(): Promise<void>;
+};
+
+type Ended = { task: Claimed; ending: Ending & { kind: "final" }; facts: RunFacts; events: NewEvent[] };
+
+const groupMax = 500;
+
+export function createFinisher(engine: Engine): Finisher {
+  const batcher = createBatcher((group: Ended[]) => writeGroup(engine, group), { groupMax });
+  return {
+    async finish(task, outcome, facts, outputJson) {
+      const ending = endingOf(outcome, task, outputJson);
+      if (ending.kind === "final" && task.plain) {
+        return (await batcher.add({ task, ending, facts, events: endingEvents(task.index, ending, true) }))
+          ? "recorded"
+          : "stale";
+      }
+      return settleTask(engine, task, ending, facts);
+    },
+    idle: () => batcher.idle(),
+  };
+}
+
+async function writeGroup(engine: Engine, group: Ended[]): Promise<boolean[]> {
+  const rows = await engine.db.hot.unsafe<{ id: string; last_seq: number }[]>(
+    finishSql,
+    [JSON.stringify(group.map(taskRow)), JSON.stringify(group.flatMap(eventRows))],
+    { prepare: true },
+  );
+  const lastSeqs = new Map(rows.map((row) => [row.id, row.last_seq]));
+  const at = new Date().toISOString();
+  for (const { task, ending, events } of group) {
+    const lastSeq = lastSeqs.get(task.jobId);
+    if (lastSeq !== undefined) tellSubscribers(engine, task.jobId, lastSeq, events, at, ending);
+  }
+  await announce(
+    engine,
+    engine.db.hot,
+    rows.map((row) => ({ kind: "job", jobId: row.id })),
+  );
+  return group.map(({ task }) => lastSeqs.has(task.jobId));
+}
+
+function taskRow({ task, ending, facts, events }: Ended): Record<string, unknown> {
+  return {
+    j: task.jobId,
+    t: task.index,
+    r: task.runId,
+    s: ending.status,
+    oc: ending.outcome,
+    o: ending.outputJson,
+    e: ending.error === null ? null : JSON.stringify(ending.error),
+    f: factsJson(task, facts),
+    n: events.length,
+  };
+}
+
+function eventRows({ task, events }: Ended): Record<string, unknown>[] {
+  return events.map((event, at) => ({
+    j: task.jobId,
+    n: at + 1,
+    t: event.task,
+    r: task.runId,
+    k: event.kind,
+    d: event.data,
+  }));
+}

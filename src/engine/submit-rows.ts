@@ -1,0 +1,146 @@
+import type { Put } from "../queue/boss.ts";
+import type { RunnerName } from "../runners/contract.ts";
+import type { Claimed } from "./claimed.ts";
+import type { FastLane, Engine } from "./context.ts";
+import type { Submission, TaskSpec } from "./submission.ts";
+
+/** A submission with everything decided: its rows, and what happens once they are committed. */
+export type Prepared = {
+  id: string;
+  submission: Submission;
+  job: Record<string, unknown>;
+  tasks: Record<string, unknown>[];
+  /** Started by this node at once. */
+  start: Claimed | null;
+  /** Put in the queue. */
+  message: Put | null;
+};
+
+/** Decides how each submission begins: at once on this node, from the queue, or not before it is released. */
+export function prepare(engine: Engine, submission: Submission): Prepared {
+  const id = submission.id ?? Bun.randomUUIDv7();
+  const [first] = submission.tasks;
+  if (first === undefined) throw new Error("a submission needs at least one task");
+  const lane = laneFor(engine, submission, first);
+  const start = lane === null ? null : claimedAtOnce(id, submission, first);
+  const message = start !== null || submission.held === true ? null : messageFor(id, submission, first);
+  return {
+    id,
+    submission,
+    job: jobRow(id, submission, start !== null),
+    tasks: taskRows(engine, id, submission, start),
+    start,
+    message,
+  };
+}
+
+function laneFor(engine: Engine, submission: Submission, first: TaskSpec): FastLane | null {
+  const delayed = submission.runAt !== undefined && submission.runAt.getTime() > Date.now();
+  if (engine.lane === null || submission.held === true || delayed) return null;
+  if (submission.concurrency !== undefined || first.requires !== undefined) return null;
+  return engine.lane.reserve(first.runner, first.target, submission.priority) ? engine.lane : null;
+}
+
+function claimedAtOnce(id: string, submission: Submission, first: TaskSpec): Claimed {
+  const now = Date.now();
+  return {
+    jobId: id,
+    index: 0,
+    runner: first.runner,
+    target: first.target,
+    turn: 1,
+    runId: crypto.randomUUID(),
+    attempt: 1,
+    maxAttempts: first.maxAttempts,
+    backoffS: first.backoffS,
+    lostRuns: 0,
+    priority: submission.priority,
+    timeoutMs: first.timeoutMs,
+    inputJson: submission.inputJson,
+    optionsJson: first.options === undefined ? null : JSON.stringify(first.options),
+    limitsJson: first.limits === undefined ? null : JSON.stringify(first.limits),
+    payloadId: submission.payloadId ?? null,
+    traceparent: submission.traceparent ?? null,
+    surface: submission.surface,
+    taskCount: submission.tasks.length,
+    plain: submission.tasks.length === 1 && submission.webhook === undefined,
+    queuedAtMs: now,
+    startedAtMs: now,
+  };
+}
+
+function messageFor(id: string, submission: Submission, first: TaskSpec): Put {
+  return {
+    queue: first.runner satisfies RunnerName,
+    jobId: id,
+    task: 0,
+    turn: 1,
+    priority: submission.priority,
+    startAt: submission.runAt ?? null,
+    ...(submission.concurrency ? { concurrency: submission.concurrency } : {}),
+  };
+}
+
+function jobRow(id: string, submission: Submission, running: boolean): Record<string, unknown> {
+  const dedupS = submission.dedup === undefined || submission.dedup.while === "active" ? null : submission.dedup.while;
+  return {
+    id,
+    surface: submission.surface,
+    client: submission.client,
+    runner: submission.tasks[0]?.runner,
+    status: running ? "running" : "queued",
+    priority: submission.priority,
+    tags: submission.tags ?? [],
+    name: submission.tasks.map((task) => task.target).join(" "),
+    input: submission.inputJson,
+    held: submission.held ?? false,
+    dedup_key: submission.dedup?.key,
+    dedup_s: dedupS,
+    idem: submission.idempotencyKey,
+    fp: submission.fingerprint,
+    ck: submission.concurrency?.key,
+    cm: submission.concurrency?.max,
+    pid: submission.payloadId,
+    webhook: text(submission.webhook),
+    details: text(submission.details),
+    trace: submission.traceparent,
+    ev: running
+      ? '{"status":"running","attempt":1}'
+      : submission.held
+        ? '{"status":"queued","held":true}'
+        : '{"status":"queued"}',
+  };
+}
+
+function taskRows(
+  engine: Engine,
+  id: string,
+  submission: Submission,
+  start: Claimed | null,
+): Record<string, unknown>[] {
+  return submission.tasks.map((task, index) => {
+    const starts = index === 0 && start !== null;
+    return {
+      job_id: id,
+      index,
+      runner: task.runner,
+      target: task.target,
+      status: starts ? "running" : "queued",
+      priority: submission.priority,
+      max_attempts: task.maxAttempts,
+      backoff_s: task.backoffS,
+      timeout_ms: task.timeoutMs,
+      limits: text(task.limits),
+      options: text(task.options),
+      requires: text(task.requires),
+      first: index === 0 && submission.held !== true,
+      not_before: index === 0 ? submission.runAt?.toISOString() : undefined,
+      run_id: starts ? start.runId : undefined,
+      node_id: starts ? engine.nodeId : undefined,
+    };
+  });
+}
+
+function text(value: unknown): string | undefined {
+  return value === undefined ? undefined : JSON.stringify(value);
+}

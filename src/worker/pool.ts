@@ -1,0 +1,22 @@
+import type { Runner } from "../runners/contract.ts";
+
+/** The slots of one runner on this node. */
+export type Pool = {
+  queue: string;
+  runner: Runner;
+  limit: number;
+  used: number;
+  /** Something may wait in the queue: newcomers go behind it. */
+  backlog: boolean;
+  claiming: boolean;
+  lastClaimAtMs: number | null;
+};
+
+export function createPool(runner: Runner, limit: number): Pool {
+  // At start nobody knows what waits, so the first look decides.
+  return { queue: runner.name, runner, limit, used: 0, backlog: true, claiming: false, lastClaimAtMs: null };
+}
+
+export function freeSlots(pool: Pool): number {
+  return pool.limit - pool.used;
+}

@@ -1,0 +1,60 @@
+import type { Claimed } from "../engine/claimed.ts";
+import type { ActiveRun, Outcome, RunFacts, Runner, RunRequest } from "../runners/contract.ts";
+import type { EventSink } from "./sink.ts";
+
+/** What surrounds a run of one runner: its files before, and what is kept of them after. */
+export type RunFiles = {
+  /** The directory to run in, or null. Rejects when the files are gone. */
+  before(task: Claimed): Promise<string | null>;
+  /** Records what the run left behind; called whatever the outcome. */
+  after(task: Claimed): Promise<void>;
+};
+
+/** Starts a claimed task. A request that cannot even be built ends as a failed outcome. */
+export function startRun(runner: Runner, task: Claimed, sink: EventSink, directory: string | null): ActiveRun {
+  try {
+    return runner.start(requestOf(task, directory), sink);
+  } catch (fault) {
+    return failedToStart(fault);
+  }
+}
+
+/** A run that never began, for a reason that is not the work's. */
+export function failedToStart(fault: unknown): ActiveRun {
+  const message = fault instanceof Error ? fault.message : String(fault);
+  const outcome: Outcome = {
+    kind: "failed",
+    error: { code: "runner_error", message: `The run could not be started: ${message}` },
+  };
+  return { done: Promise.resolve({ outcome, facts: noFacts }), stop: () => undefined };
+}
+
+export const noFacts: RunFacts = {
+  sandbox: "none",
+  wallMs: 0,
+  cpuMs: null,
+  maxRssMb: null,
+  exitCode: null,
+  signal: null,
+  limits: null,
+};
+
+function requestOf(task: Claimed, directory: string | null): RunRequest {
+  return {
+    jobId: task.jobId,
+    taskIndex: task.index,
+    runId: task.runId,
+    attempt: task.attempt,
+    target: task.target,
+    inputJson: task.inputJson,
+    // Parsed only by runners that look inside.
+    get input() {
+      return JSON.parse(task.inputJson);
+    },
+    options: task.optionsJson === null ? {} : JSON.parse(task.optionsJson),
+    limits: task.limitsJson === null ? {} : JSON.parse(task.limitsJson),
+    timeoutMs: task.timeoutMs,
+    directory,
+    traceparent: task.traceparent,
+  };
+}
