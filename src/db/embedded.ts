@@ -102,7 +102,7 @@ async function findRunning(place: Place, log: Log): Promise<Postmaster | null> {
       return found;
     }
     const kind = inspect(found.pid, place.clusterDir);
-    if (kind === "stranger") removePidFile(place.clusterDir);
+    if (kind === "other") await removePidFile(place.clusterDir);
     if (kind !== "postmaster") return null;
     if (answer === "busy") silentSince = Date.now();
     if (Date.now() - silentSince > silenceMaxMs) {

@@ -36,11 +36,6 @@ const causes: Cause[] = [
     advice: (dir) => `${dir} is on a read-only file system: set DATA_DIR to a directory that can be written`,
   },
   {
-    pattern: /database files are incompatible with server|was initialized by PostgreSQL version/,
-    advice: (dir) =>
-      `${dir}/postgres was written by another major version of Postgres: load a dump of it into a new DATA_DIR`,
-  },
-  {
     pattern: /effective user ID|user does not exist/,
     advice: () => `its user has no entry in /etc/passwd: add one, run as another user, or set DATABASE_URL`,
   },
@@ -69,7 +64,7 @@ const causes: Cause[] = [
   },
   {
     pattern:
-      /could not locate a valid checkpoint|invalid checkpoint|invalid (page|record|magic)|checksum|corrupt|PANIC|pg_control|is not a valid data directory|could not open (file|directory)/,
+      /could not locate a valid checkpoint|incompatible with server|invalid checkpoint|invalid (page|record|magic)|checksum|corrupt|PANIC|pg_control|is not a valid data directory|could not open (file|directory)/,
     advice: (dir) =>
       `the data in ${dir}/postgres is damaged: put a backup of it back, or move it away to begin with an empty one`,
   },

@@ -1,5 +1,6 @@
-import { readFileSync, readlinkSync, realpathSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, realpathSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { EmbeddedError } from "./embeddedFaults.ts";
 
 /** What Postgres wrote about itself in `postmaster.pid`. It may have died since. */
 export type Postmaster = { pid: number; socketDir: string; isReady: boolean };
@@ -15,23 +16,33 @@ export function readPostmaster(clusterDir: string): Postmaster | null {
 }
 
 /**
- * Whether the process that the file names is a Postgres of this cluster. A dead one does not hinder the next start. A
- * stranger, to whom the number was given after a restart of the machine, would: then remove the file.
+ * What has the process number in the file: the Postgres of this cluster, no process, or an `other` one: the number was
+ * given away after a restart of the machine, or belongs to a zombie. Postgres cannot tell and would refuse to start.
  */
-export function inspect(pid: number, clusterDir: string): "postmaster" | "stranger" | "dead" {
-  if (!isRunning(pid)) return "dead";
-  if (process.platform !== "linux") return psShowsPostgres(pid) ? "postmaster" : "stranger";
+export function inspect(pid: number, clusterDir: string): "postmaster" | "nothing" | "other" {
+  if (!exists(pid)) return "nothing";
+  if (!isRunning(pid)) return "other";
+  if (process.platform !== "linux") return psShowsPostgres(pid) ? "postmaster" : "other";
   const owner = statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid;
-  if (owner !== statSync(clusterDir).uid) return "stranger";
-  try {
-    return readlinkSync(`/proc/${pid}/cwd`) === realpathSync(clusterDir) ? "postmaster" : "stranger";
-  } catch (fault) {
-    if (isRunning(pid)) throw fault;
-    return "dead";
-  }
+  if (owner !== statSync(clusterDir).uid) return "other";
+  const directory = workingDirectory(pid);
+  // One that is ending has no directory any more; whoever waits for it sees it go.
+  return directory === null || directory === realpathSync(clusterDir) ? "postmaster" : "other";
 }
 
-export function removePidFile(clusterDir: string): void {
+/**
+ * Removes the file of a Postgres that is gone. Its last children may still be writing; with the file, the next one
+ * would notice them by itself, so without it they must have ended first.
+ */
+export async function removePidFile(clusterDir: string): Promise<void> {
+  const directory = realpathSync(clusterDir);
+  for (const deadline = Date.now() + forcedPatienceMs; childrenIn(directory) > 0; await Bun.sleep(pollMs)) {
+    if (Date.now() > deadline) {
+      throw new EmbeddedError(
+        `processes of a Postgres that is gone still use ${directory}: end them, then start again`,
+      );
+    }
+  }
   rmSync(pidFile(clusterDir), { force: true });
 }
 
@@ -54,13 +65,33 @@ async function isGone(pid: number, waitMs: number): Promise<boolean> {
 
 /** A zombie, which nobody may ever collect in a container, does not run. */
 function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (fault) {
-    return fault instanceof Error && "code" in fault && fault.code === "EPERM";
-  }
+  if (!exists(pid)) return false;
   const state = readLines(`/proc/${pid}/stat`)?.[0];
   return state === undefined || state[state.lastIndexOf(")") + 2] !== "Z";
+}
+
+function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (fault) {
+    return codeOf(fault) === "EPERM";
+  }
+}
+
+function childrenIn(directory: string): number {
+  if (process.platform !== "linux") return 0;
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.filter((pid) => workingDirectory(Number(pid)) === directory).length;
+}
+
+/** Null when the process has none any more, or is somebody else's. */
+function workingDirectory(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch (fault) {
+    if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(codeOf(fault))) return null;
+    throw fault;
+  }
 }
 
 function psShowsPostgres(pid: number): boolean {
@@ -77,7 +108,11 @@ function readLines(path: string): string[] | null {
   try {
     return readFileSync(path, "utf8").split("\n");
   } catch (fault) {
-    if (fault instanceof Error && "code" in fault && (fault.code === "ENOENT" || fault.code === "ESRCH")) return null;
+    if (["ENOENT", "ESRCH"].includes(codeOf(fault))) return null;
     throw fault;
   }
+}
+
+function codeOf(fault: unknown): string {
+  return fault instanceof Error && "code" in fault ? String(fault.code) : "";
 }
