@@ -86,33 +86,36 @@ async function begin(engine: Engine, tx: Runs, messages: Message[]): Promise<Row
   return tx.unsafe<Row[]>(beginSql, [JSON.stringify(wanted), engine.nodeId], { prepare: true });
 }
 
+// Each step hands on what the next needs, as in finish-sql.ts. A task without run and end is a queued one: naming the
+// status would invite a scan of everything that waits.
 const beginSql = `
 WITH x AS (
   SELECT * FROM json_to_recordset($1::text::json) AS x(j text, t int, n int, r uuid, o int)
 ), picked AS (
   UPDATE tasks k SET status = 'running', run_id = x.r, node_id = $2, started_at = now(), attempt = attempt + 1,
     not_before = NULL, parked = false, stop_reason = NULL
-  FROM x WHERE k.job_id = x.j AND k.index = x.t AND k.turn = x.n AND k.status = 'queued'
-  RETURNING k.*, x.o
+  FROM x WHERE k.job_id = x.j AND k.index = x.t AND k.turn = x.n AND k.run_id IS NULL AND k.finished_at IS NULL
+  RETURNING k.job_id, k.index, k.runner, k.target, k.turn, k.run_id, k.attempt, k.max_attempts, k.backoff_s, k.lost_runs, k.priority,
+    k.timeout_ms, k.options, k.limits, k.input AS own_input, k.queued_at, k.started_at AS begun_at, x.o
 ), job AS (
   UPDATE jobs SET status = 'running', started_at = coalesce(jobs.started_at, now()), last_seq = last_seq + 1
   FROM picked WHERE jobs.id = picked.job_id
-  RETURNING jobs.id, jobs.last_seq, jobs.input, jobs.payload_id, jobs.traceparent, jobs.surface, jobs.webhook, jobs.concurrency_key
+  RETURNING picked.*, jobs.last_seq, jobs.input AS job_input, jobs.payload_id, jobs.traceparent, jobs.surface, jobs.webhook,
+    jobs.concurrency_key
 ), logged AS (
   INSERT INTO events (job_id, seq, task, run_id, at, kind, data)
-  SELECT p.job_id, job.last_seq, p.index, p.run_id, now(), 'status', ('{"status":"running","attempt":' || p.attempt || '}')::json
-  FROM picked p JOIN job ON job.id = p.job_id
+  SELECT job_id, last_seq, index, run_id, now(), 'status', ('{"status":"running","attempt":' || attempt || '}')::json FROM job
 )
-SELECT p.job_id, p.index, p.runner, p.target, p.turn, p.run_id, p.attempt, p.max_attempts, p.backoff_s, p.lost_runs, p.priority,
-  p.timeout_ms, p.options::text AS options, p.limits::text AS limits,
-  coalesce(p.input, CASE WHEN p.index = 0 THEN job.input ELSE (
-    SELECT q.output FROM tasks q WHERE q.job_id = p.job_id AND q.index = p.index - 1) END, 'null'::json)::text AS input,
-  job.payload_id, job.traceparent, job.surface, job.webhook::text AS webhook, job.concurrency_key IS NOT NULL AS keyed,
-  (SELECT count(*)::int FROM tasks q WHERE q.job_id = p.job_id) AS task_count, job.last_seq,
-  (extract(epoch FROM coalesce(p.queued_at, p.started_at)) * 1000)::float8 AS queued_ms,
-  (extract(epoch FROM p.started_at) * 1000)::float8 AS started_ms
-FROM picked p JOIN job ON job.id = p.job_id
-ORDER BY p.o`;
+SELECT job_id, index, runner, target, turn, run_id, attempt, max_attempts, backoff_s, lost_runs, priority, timeout_ms,
+  options::text AS options, limits::text AS limits,
+  coalesce(own_input, CASE WHEN index = 0 THEN job_input ELSE (
+    SELECT q.output FROM tasks q WHERE q.job_id = job.job_id AND q.index = job.index - 1) END, 'null'::json)::text AS input,
+  payload_id, traceparent, surface, webhook::text AS webhook, concurrency_key IS NOT NULL AS keyed,
+  (SELECT count(*)::int FROM tasks q WHERE q.job_id = job.job_id) AS task_count, last_seq,
+  (extract(epoch FROM coalesce(queued_at, begun_at)) * 1000)::float8 AS queued_ms,
+  (extract(epoch FROM begun_at) * 1000)::float8 AS started_ms
+FROM job
+ORDER BY o`;
 
 export function startedData(attempt: number): string {
   return `{"status":"running","attempt":${attempt}}`;

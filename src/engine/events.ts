@@ -28,12 +28,7 @@ async function writeGroup(engine: Engine, group: Append[]): Promise<boolean[]> {
   const merged = mergedByRun(group);
   const rows = await engine.db.hot.unsafe<{ id: string; last_seq: number }[]>(
     appendSql,
-    [
-      JSON.stringify(
-        merged.map(({ task, events }) => ({ j: task.jobId, t: task.index, r: task.runId, n: events.length })),
-      ),
-      JSON.stringify(merged.flatMap(eventRows)),
-    ],
+    [JSON.stringify(merged.map(runRow))],
     { prepare: true },
   );
   const lastSeqs = new Map(rows.map((row) => [row.id, row.last_seq]));
@@ -59,16 +54,9 @@ function mergedByRun(group: Append[]): Append[] {
   return [...runs.values()];
 }
 
-function eventRows({ task, events }: Append): Record<string, unknown>[] {
-  return events.map((event, at) => ({
-    j: task.jobId,
-    n: at + 1,
-    t: event.task,
-    r: task.runId,
-    at: event.at,
-    k: event.kind,
-    d: event.data,
-  }));
+function runRow({ task, events }: Append): Record<string, unknown> {
+  const rows = events.map((event, at) => ({ n: at + 1, t: event.task, at: event.at, k: event.kind, d: event.data }));
+  return { j: task.jobId, t: task.index, r: task.runId, n: events.length, ev: JSON.stringify(rows) };
 }
 
 /** Adds events in the caller's transaction; returns the number of the last one. */

@@ -47,8 +47,10 @@ export function createFinisher(engine: Engine): Finisher {
 async function writeGroup(engine: Engine, group: Ended[]): Promise<boolean[]> {
   const rows = await engine.db.hot.unsafe<{ id: string; last_seq: number }[]>(
     finishSql,
-    [JSON.stringify(group.map(taskRow)), JSON.stringify(group.flatMap(eventRows))],
-    { prepare: true },
+    [JSON.stringify(group.map(taskRow))],
+    {
+      prepare: true,
+    },
   );
   const lastSeqs = new Map(rows.map((row) => [row.id, row.last_seq]));
   const at = new Date().toISOString();
@@ -75,16 +77,6 @@ function taskRow({ task, ending, facts, events }: Ended): Record<string, unknown
     e: ending.error === null ? null : JSON.stringify(ending.error),
     f: factsJson(task, facts),
     n: events.length,
+    ev: JSON.stringify(events.map((event, at) => ({ n: at + 1, t: event.task, k: event.kind, d: event.data }))),
   };
-}
-
-function eventRows({ task, events }: Ended): Record<string, unknown>[] {
-  return events.map((event, at) => ({
-    j: task.jobId,
-    n: at + 1,
-    t: event.task,
-    r: task.runId,
-    k: event.kind,
-    d: event.data,
-  }));
 }

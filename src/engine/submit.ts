@@ -91,8 +91,8 @@ function prepareAll(engine: Engine, group: Submission[]): Prepared[] {
 async function write(engine: Engine, prepared: Prepared[]): Promise<Written[]> {
   const needsQueue = prepared.some((entry) => entry.message !== null);
   const fresh = needsQueue
-    ? await engine.db.hot.begin((tx) => insert(engine, tx, prepared))
-    : await insert(engine, engine.db.hot, prepared);
+    ? await engine.db.sql.begin((tx) => insert(engine, tx, prepared))
+    : await insert(engine, engine.db.sql, prepared);
   settle(engine, prepared, fresh);
   return receipts(engine, prepared, fresh);
 }
