@@ -21,6 +21,8 @@ export type Engine = {
   db: Database;
   queue: Queue;
   nodeId: string;
+  /** Names this process among those that listen; without colons. */
+  self: string;
   hub: Hub;
   /** Waiting tasks above which submissions are refused. */
   queueMax: number;

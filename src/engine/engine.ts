@@ -14,6 +14,7 @@ export function createEngine(options: {
 }): Engine {
   return {
     ...options,
+    self: crypto.randomUUID(),
     hub: new Hub(),
     lane: null,
     onDelivery: () => undefined,

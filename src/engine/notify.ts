@@ -15,14 +15,13 @@ export type News =
 /** Tells the other nodes when the transaction commits. Costs nothing while there are none. */
 export async function announce(engine: Engine, runs: Runs, news: News[]): Promise<void> {
   if (!engine.view.hasPeers || news.length === 0) return;
-  await announceAlways(runs, news);
+  await announceAlways(runs, news, engine.self);
 }
 
-/** Tells whoever listens, this node too. */
-export async function announceAlways(runs: Runs, news: News[]): Promise<void> {
-  await runs.unsafe("SELECT pg_notify($1, n) FROM unnest($2::text[]) n", [channel, news.map(encode)], {
-    prepare: true,
-  });
+/** Tells whoever listens; with a sender, that one does not hear its own news. */
+export async function announceAlways(runs: Runs, news: News[], sender = "-"): Promise<void> {
+  const payloads = news.map((entry) => encode(entry, sender));
+  await runs.unsafe("SELECT pg_notify($1, n) FROM unnest($2::text[]) n", [channel, payloads], { prepare: true });
 }
 
 export async function announceQueued(engine: Engine, runs: Runs, messages: readonly Put[]): Promise<void> {
@@ -34,27 +33,27 @@ export async function announceQueued(engine: Engine, runs: Runs, messages: reado
   );
 }
 
-/** Null for text that no version of this program wrote. */
-export function decode(payload: string): News | null {
-  const at = payload.indexOf(":");
-  const rest = payload.slice(at + 1);
-  switch (payload.slice(0, at)) {
+/** Null for one's own news, and for text that no version of this program wrote. */
+export function decode(payload: string, self: string): News | null {
+  const [kind = "", sender = "", ...more] = payload.split(":");
+  const rest = more.join(":");
+  if (sender === self) return null;
+  switch (kind) {
     case "queued":
-      return { kind: "queued", queue: rest };
+      return { kind, queue: rest };
     case "job":
-      return { kind: "job", jobId: rest };
+      return { kind, jobId: rest };
     case "stop":
-      return { kind: "stop", jobId: rest };
+      return { kind, jobId: rest };
     case "nodes":
-      return { kind: "nodes" };
     case "pauses":
-      return { kind: "pauses" };
+      return { kind };
     default:
       return null;
   }
 }
 
-function encode(news: News): string {
-  if (news.kind === "queued") return `queued:${news.queue}`;
-  return "jobId" in news ? `${news.kind}:${news.jobId}` : `${news.kind}:`;
+function encode(news: News, sender: string): string {
+  const about = news.kind === "queued" ? news.queue : "jobId" in news ? news.jobId : "";
+  return `${news.kind}:${sender}:${about}`;
 }

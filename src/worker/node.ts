@@ -64,7 +64,7 @@ export class Node {
 
   #hear(payload: string): void {
     const { engine, worker } = this.#options;
-    const news = decode(payload);
+    const news = decode(payload, engine.self);
     switch (news?.kind) {
       case "queued":
         worker?.wake(news.queue);

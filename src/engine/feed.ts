@@ -1,0 +1,109 @@
+import type { Engine } from "./context.ts";
+import { eventsAfter } from "./events.ts";
+import type { JobEvent } from "./hub.ts";
+import { readStatus } from "./read.ts";
+import { isFinal } from "./status.ts";
+
+const pageMax = 500;
+/** More unread live events than this are forgotten and read from the database when their reader gets to them. */
+const bufferMax = 1_000;
+const pollEveryMs = 2_000;
+
+/**
+ * A job's history from `after` on, then what happens live, without a gap and without a repeat, until the job is final.
+ * Close it, or it listens for ever.
+ */
+export class JobFeed {
+  readonly #engine: Engine;
+  readonly #jobId: string;
+  readonly #unlisten: () => void;
+  #last: number;
+  #buffer: JobEvent[] = [];
+  #mustRead = true;
+  #ended = false;
+  #closed = false;
+  #wake: (() => void) | null = null;
+
+  constructor(engine: Engine, jobId: string, after: number) {
+    this.#engine = engine;
+    this.#jobId = jobId;
+    this.#last = after;
+    this.#unlisten = engine.hub.listen(jobId, (events) => this.#hear(events));
+  }
+
+  /** The next events, at least one and in order; null once the job is final and everything has been handed out. */
+  async next(): Promise<JobEvent[] | null> {
+    while (!this.#closed) {
+      const live = this.#takeLive();
+      if (live.length > 0) return this.#handOut(live, true);
+      if (this.#ended) return null;
+      if (this.#mustRead) {
+        this.#mustRead = false;
+        const rows = await eventsAfter(this.#engine.db.sql, this.#jobId, this.#last, pageMax);
+        if (rows.length === pageMax) this.#mustRead = true;
+        if (rows.length > 0) return this.#handOut(rows, false);
+        if (await this.#isOver()) return null;
+      }
+      await this.#news();
+    }
+    return null;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#unlisten();
+    this.#wake?.();
+  }
+
+  #hear(events: JobEvent[] | null): void {
+    if (events === null) this.#mustRead = true;
+    else if (this.#buffer.length + events.length > bufferMax) {
+      this.#buffer = [];
+      this.#mustRead = true;
+    } else this.#buffer.push(...events);
+    this.#wake?.();
+  }
+
+  /** Live events that follow on directly; after a gap the database is asked. */
+  #takeLive(): JobEvent[] {
+    const fresh = this.#buffer.filter((event) => event.seq > this.#last);
+    this.#buffer = [];
+    const first = fresh[0];
+    if (first === undefined) return [];
+    if (first.seq === this.#last + 1 && isContiguous(fresh)) return fresh;
+    this.#mustRead = true;
+    return [];
+  }
+
+  #handOut(events: JobEvent[], live: boolean): JobEvent[] {
+    const newest = events.at(-1);
+    if (newest !== undefined) this.#last = newest.seq;
+    if (newest?.kind === "completed") {
+      if (live) this.#ended = true;
+      else this.#mustRead = true;
+    }
+    return events;
+  }
+
+  async #isOver(): Promise<boolean> {
+    const state = await readStatus(this.#engine.db.sql, this.#jobId);
+    return state === null || (isFinal(state.status) && state.lastSeq <= this.#last);
+  }
+
+  async #news(): Promise<void> {
+    if (this.#buffer.length > 0 || this.#mustRead || this.#closed) return;
+    const poll = setTimeout(() => {
+      this.#mustRead = this.#engine.view.hasPeers;
+      this.#wake?.();
+    }, pollEveryMs);
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    clearTimeout(poll);
+    this.#wake = null;
+  }
+}
+
+function isContiguous(events: JobEvent[]): boolean {
+  return events.every((event, at) => at === 0 || event.seq === (events[at - 1]?.seq ?? 0) + 1);
+}

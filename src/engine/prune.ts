@@ -1,0 +1,56 @@
+import type { Sql } from "../db/client.ts";
+import { dropOldPartitions } from "./partitions.ts";
+
+const batchMax = 500;
+/** A job with files is remembered for this many times longer than its files, so that its clients learn they were cleaned. */
+const payloadRowsFactor = 3;
+
+/** Payloads whose files are past their age: those of final jobs, oldest first. Their files are the caller's to remove. */
+export async function expiredPayloads(sql: Sql, maxAgeS: number): Promise<number[]> {
+  const rows = await sql<{ id: number }[]>`
+    SELECT p.id FROM payloads p JOIN jobs j ON j.payload_id = p.id
+    WHERE p.cleaned_at IS NULL AND j.finished_at < now() - make_interval(secs => ${maxAgeS})
+    ORDER BY j.finished_at LIMIT ${batchMax}`;
+  return rows.map((row) => row.id);
+}
+
+/** The files of these payloads are gone. */
+export async function markCleaned(sql: Sql, ids: number[]): Promise<void> {
+  await sql`UPDATE payloads SET cleaned_at = now(), manifest = NULL WHERE id = ANY(${ids})`;
+}
+
+/** Forgets final jobs that are past their age, one bounded batch. Returns how many went; call again until it is 0. */
+export async function pruneJobs(sql: Sql, maxAgeS: number): Promise<number> {
+  const rows = await sql<{ id: string }[]>`
+    SELECT id FROM jobs
+    WHERE finished_at IS NOT NULL AND created_at < now() - make_interval(secs => ${maxAgeS})
+      AND finished_at < now() - make_interval(secs => ${maxAgeS} * CASE WHEN payload_id IS NULL THEN 1 ELSE ${payloadRowsFactor} END)
+      AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.job_id = jobs.id AND d.state = 'pending')
+      AND (payload_id IS NULL OR EXISTS (SELECT 1 FROM payloads p WHERE p.id = jobs.payload_id AND p.cleaned_at IS NOT NULL))
+    ORDER BY created_at LIMIT ${batchMax}`;
+  if (rows.length > 0)
+    await forget(
+      sql,
+      rows.map((row) => row.id),
+    );
+  return rows.length;
+}
+
+/** Removes final jobs with everything that hangs on them but their files. */
+export async function forget(sql: Sql, ids: string[]): Promise<void> {
+  await sql.begin(async (tx) => {
+    await tx`DELETE FROM jobs WHERE id = ANY(${ids}) AND finished_at IS NOT NULL`;
+    await tx`DELETE FROM tasks WHERE job_id = ANY(${ids})`;
+    await tx`DELETE FROM runs WHERE job_id = ANY(${ids})`;
+    await tx`DELETE FROM events WHERE job_id = ANY(${ids})`;
+    await tx`DELETE FROM deliveries WHERE job_id = ANY(${ids})`;
+    await tx`DELETE FROM payloads WHERE job_id = ANY(${ids})`;
+  });
+}
+
+/** Events of days that are past their age go with their partition; nodes unseen for long are forgotten. */
+export async function pruneDays(sql: Sql, maxAgeS: number): Promise<string[]> {
+  await sql`DELETE FROM nodes WHERE lease_until < now() - interval '1 day' AND NOT maintenance
+    AND NOT EXISTS (SELECT 1 FROM tasks k WHERE k.node_id = nodes.id AND k.status = 'running')`;
+  return dropOldPartitions(sql, maxAgeS * payloadRowsFactor);
+}
