@@ -3,8 +3,8 @@ import ipaddr from "ipaddr.js";
 export type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
 /**
- * IPv4 networks that are not the public Internet: the special-purpose registry of IANA (RFC 6890 and its updates), and the one
- * public address that Azure machines reach their host's metadata at.
+ * IPv4 networks that are not the public Internet: what IANA's special-purpose registry (RFC 6890 and its updates) calls not globally
+ * reachable, and the one public address that Azure machines reach their host's metadata at.
  */
 const closedV4 = [
   "0.0.0.0/8",
@@ -16,11 +16,8 @@ const closedV4 = [
   "172.16.0.0/12",
   "192.0.0.0/24",
   "192.0.2.0/24",
-  "192.31.196.0/24",
-  "192.52.193.0/24",
   "192.88.99.0/24",
   "192.168.0.0/16",
-  "192.175.48.0/24",
   "198.18.0.0/15",
   "198.51.100.0/24",
   "203.0.113.0/24",

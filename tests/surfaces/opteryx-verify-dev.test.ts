@@ -1,3 +1,4 @@
+import { createPrivateKey, createPublicKey } from "node:crypto";
 import { afterAll, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -5,7 +6,7 @@ import { join } from "node:path";
 import { decodeJwt } from "jose";
 import { devIssuer, devIssuerName, signDevToken } from "../../src/surfaces/opteryx/dev-issuer.ts";
 import { createTokenVerifier } from "../../src/surfaces/opteryx/verify.ts";
-import { audience, issuer, jwksOf, makeEcKey } from "./support/issuer.ts";
+import { audience, issuer, jwksOf, makeEcKey, sign } from "./support/issuer.ts";
 
 const ec = makeEcKey("dev");
 const root = mkdtempSync(join(tmpdir(), "fairlead-dev-issuer-"));
@@ -52,9 +53,7 @@ test("before any key is made, dev tokens are refused and no file appears", async
 });
 
 test("the dev key does not vouch for the real issuer, nor the real issuer's key for the dev issuer", async () => {
-  const { sign } = await import("./support/issuer.ts");
   await signDevToken(dataDir, claims);
-  const { createPrivateKey, createPublicKey } = await import("node:crypto");
   const jwk = JSON.parse(readFileSync(join(dataDir, "dev-issuer.json"), "utf8"));
   const privateKey = createPrivateKey({ key: jwk, format: "jwk" });
   const devKey = { kid: "dev", algorithm: "ES256" as const, privateKey, publicKey: createPublicKey(privateKey), jwk };

@@ -125,6 +125,7 @@ const broken: [string, () => Response | Promise<Response>][] = [
   ["redirects to good keys", () => Response.redirect(`http://127.0.0.1:${server.port}/elsewhere`)],
   ["answers 200,000 keys", () => Response.json({ keys: Array.from({ length: 200_000 }, () => ec.jwk) })],
   ["answers 101 small keys", () => Response.json({ keys: Array.from({ length: 101 }, () => ({ kid: "a" })) })],
+  ["answers good keys and 64 KiB of spaces", () => new Response(JSON.stringify(jwksOf(ec)).padEnd(65_537))],
   ["answers for ever", () => new Response(endless())],
 ];
 

@@ -76,7 +76,11 @@ const tokens: [string, string, string][] = [
   ["claims that are not JSON", `${h}.${encode("nope")}.${s}`, noClaims],
   ["claims that are a list", sign(rsa, []), noClaims],
   ["claims that are null", sign(rsa, "null"), noClaims],
-  ["claims that are not UTF-8", `${h}.${Buffer.from([0x7b, 0xff, 0x7d]).toString("base64url")}.${s}`, noClaims],
+  [
+    "claims that are not UTF-8",
+    sign(rsa, Buffer.from(JSON.stringify({ ...goodClaims, name: "\u00ff" }), "latin1")),
+    noClaims,
+  ],
   ["padding", `${h}.${p}.${s}==`, noClaims],
   ["plain base64", `${h}.${p}.+/${s.slice(2)}`, noClaims],
   ["a line break inside", `${h}.${p}.${s.slice(0, 9)}%0A${s.slice(9)}`, noClaims],

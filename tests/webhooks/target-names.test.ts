@@ -134,3 +134,19 @@ test.skipIf(!isLinux)("the next address is tried when the first one refuses, and
   expect(outcome.kind).toBe("answered");
   expect(receiver.requests.length - before).toBe(1);
 });
+
+test.skipIf(!isLinux)("no other address is tried once something was sent", async () => {
+  const broken = startRawReceiver((socket) => socket.terminate(), "127.0.0.3", victim.port);
+  const before = receiver.connections;
+  const outcome = await post({
+    url: `http://hooks.test:${victim.port}/`,
+    headers: {},
+    body: "{}",
+    timeoutMs: 3_000,
+    allow: parseNetworks(["127.0.0.2", "127.0.0.3"]),
+    resolve: async () => ["127.0.0.3", "127.0.0.2"],
+  });
+  broken.close();
+  expect(outcome.kind).toBe("failed");
+  expect([broken.requests.length, receiver.connections - before]).toEqual([1, 0]);
+});

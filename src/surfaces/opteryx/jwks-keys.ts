@@ -4,12 +4,11 @@ import { type CryptoKey, importJWK, type JWK } from "jose";
 export type JwksKeys = { size: number; find(kid: string, algorithm: string): CryptoKey | undefined };
 
 const keysMax = 100;
-const rsaBitsMin = 2_048;
 
 /**
- * The keys of a JWKS document that may verify tokens: RSA from 2048 bits for RS256 and P-256 for ES256, public, with a `kid`, meant for
- * signatures. The algorithm follows from the key, never from a token. Others are passed over, as are two that claim
- * the same `kid` and algorithm. Null when the text is no key set.
+ * The keys of a JWKS document that may verify tokens: RSA for RS256 (jose refuses less than 2048 bits) and P-256 for ES256, public, with a
+ * `kid`, meant for signatures. The algorithm follows from the key, never from a token. Others are passed over, as are two that claim
+ * the same `kid` and algorithm. Null when the document is no key set.
  */
 export async function parseJwks(document: unknown): Promise<JwksKeys | null> {
   if (!isObject(document) || !Array.isArray(document.keys) || document.keys.length > keysMax) return null;
@@ -37,7 +36,7 @@ async function readKey(entry: unknown): Promise<{ name: string; key: CryptoKey }
 
 function algorithmOf(jwk: Record<string, unknown>): "RS256" | "ES256" | null {
   if (jwk.kty === "EC" && jwk.crv === "P-256") return "ES256";
-  return jwk.kty === "RSA" && modulusBits(jwk.n) >= rsaBitsMin ? "RS256" : null;
+  return jwk.kty === "RSA" ? "RS256" : null;
 }
 
 function isForVerifying(jwk: Record<string, unknown>, algorithm: string): boolean {
@@ -50,10 +49,6 @@ function isForVerifying(jwk: Record<string, unknown>, algorithm: string): boolea
 function publicPart(jwk: Record<string, unknown>): JWK {
   const names = ["kty", "n", "e", "crv", "x", "y"];
   return Object.fromEntries(names.flatMap((name) => (typeof jwk[name] === "string" ? [[name, jwk[name]]] : [])));
-}
-
-function modulusBits(n: unknown): number {
-  return typeof n === "string" ? Buffer.from(n, "base64url").length * 8 : 0;
 }
 
 function nameOf(kid: string, algorithm: string): string {

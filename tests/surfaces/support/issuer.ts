@@ -24,7 +24,7 @@ export function makeEcKey(kid: string, curve = "P-256"): SigningKey {
 /** Claims that are let in; each test changes one thing. */
 export const goodClaims = { iss: issuer, aud: audience, sub: "109805708368864229943", iat: nowS, exp: nowS + 3_600 };
 
-/** A token signed by `key` as its header says by default. `header` and `claims` may be raw texts, for what no library would write. */
+/** A token signed by `key` as its header says by default. `header` and `claims` may be raw texts or bytes, for what no library would write. */
 export function sign(key: SigningKey, claims: unknown = goodClaims, header: unknown = headerOf(key)): string {
   const signed = `${encode(header)}.${encode(claims)}`;
   const encoding = key.algorithm === "ES256" ? ({ dsaEncoding: "ieee-p1363" } as const) : {};
@@ -50,6 +50,7 @@ export function signHmac(
 }
 
 export function encode(part: unknown): string {
+  if (Buffer.isBuffer(part)) return part.toString("base64url");
   return Buffer.from(typeof part === "string" ? part : JSON.stringify(part)).toString("base64url");
 }
 
