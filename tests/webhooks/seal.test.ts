@@ -39,7 +39,7 @@ test("a seal with any byte changed, cut or lengthened does not open", () => {
   for (let at = 0; at < bytes.length; at++) {
     const changed = Buffer.from(bytes);
     changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
-    expect(() => openHeaders(`${name}.${changed.toString("base64url")}`, [key])).toThrow("altered");
+    expect(openHeaders(`${name}.${changed.toString("base64url")}`, [key])).toBeNull();
   }
   const others = [
     bytes.subarray(1),
@@ -48,8 +48,7 @@ test("a seal with any byte changed, cut or lengthened does not open", () => {
     Buffer.alloc(0),
     Buffer.alloc(20),
   ];
-  for (const other of others)
-    expect(() => openHeaders(`${name}.${other.toString("base64url")}`, [key])).toThrow("altered");
+  for (const other of others) expect(openHeaders(`${name}.${other.toString("base64url")}`, [key])).toBeNull();
 });
 
 test("a node's key is made once, for its owner alone, also when twenty calls come at once", async () => {
