@@ -1,5 +1,17 @@
-import { accessSync, constants, cpSync, existsSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
-import { basename, dirname, join, relative } from "node:path";
+import {
+  accessSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
+import { dirname, join, relative } from "node:path";
 import { type Account, canEnter } from "./embeddedAccount.ts";
 import { EmbeddedError } from "./embeddedFaults.ts";
 
@@ -71,13 +83,24 @@ function linksOf(native: string): Link[] {
 }
 
 function copyPackage(native: string, copy: string): void {
-  const partial = `${copy}.partial`;
-  rmSync(partial, { recursive: true, force: true });
-  cpSync(native, join(partial, basename(native)), {
-    recursive: true,
-    filter: (path) => !path.endsWith(".a") && !path.endsWith("pkgconfig"),
-  });
-  makeLinks(join(partial, basename(native)), linksOf(native));
-  renameSync(join(partial, basename(native)), copy);
-  rmSync(partial, { recursive: true, force: true });
+  const partial = join(`${copy}.partial`, "native");
+  rmSync(dirname(partial), { recursive: true, force: true });
+  for (const path of new Bun.Glob("**/*").scanSync({ cwd: native, followSymlinks: false })) {
+    const isNeeded = !path.endsWith(".a") && !lstatSync(join(native, path)).isSymbolicLink();
+    if (isNeeded) place(join(native, path), join(partial, path));
+  }
+  makeLinks(partial, linksOf(native));
+  renameSync(partial, copy);
+  rmSync(dirname(partial), { recursive: true, force: true });
+}
+
+/** As a second name of the same file where that can be, which costs neither time nor space. */
+function place(source: string, target: string): void {
+  mkdirSync(dirname(target), { recursive: true });
+  try {
+    linkSync(source, target);
+  } catch {
+    // Another disk, or a kernel that lets nobody link what others own: then the bytes are copied.
+    copyFileSync(source, target);
+  }
 }
