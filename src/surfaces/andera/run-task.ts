@@ -1,0 +1,146 @@
+import { JobFeed } from "../../engine/feed.ts";
+import type { Submission } from "../../engine/submission.ts";
+import { waitFor } from "../../engine/wait.ts";
+import { checkParams } from "../../runners/function/params.ts";
+import type { AnderaDeps, KnownFunction } from "./deps.ts";
+import { failure, type TaskRequest, texts } from "./wire.ts";
+
+/** Far beyond any queue: the caller's connection, not this number, is what usually ends a wait. */
+const waitMaxMs = 86_400_000;
+const jsonHeaders = { "content-type": "application/json" };
+
+/** Runs a checked task in the mode it asks for. Throws `EngineError` when it is not accepted. */
+export async function runTask(
+  deps: AnderaDeps,
+  task: TaskRequest,
+  client: string,
+  signal: AbortSignal,
+): Promise<Response> {
+  const known = deps.functions.get(task.function);
+  if (known === undefined) throw new Error(`function ${task.function} vanished between two lookups`);
+  const params = checkParams(known.params, task.input);
+  if (!params.ok) return json(500, failure(params.message).body);
+  switch (task.mode) {
+    case "sync":
+      return runSync(deps, submissionOf(deps, known, task, client), signal);
+    case "stream":
+      return runStream(deps, submissionOf(deps, known, task, client), signal);
+    case "webhook":
+      return acceptWebhook(deps, submissionOf(deps, known, task, client));
+    default:
+      return task.mode satisfies never;
+  }
+}
+
+function submissionOf(
+  deps: AnderaDeps,
+  known: KnownFunction,
+  task: TaskRequest,
+  client: string,
+): Submission & { id: string } {
+  const sealed = task.webhook === null ? undefined : deps.sealWebhook(task.webhook);
+  return {
+    id: Bun.randomUUIDv7(),
+    surface: "andera",
+    client,
+    priority: task.priority,
+    inputJson: JSON.stringify(task.input ?? {}),
+    tasks: [
+      {
+        runner: "function",
+        target: known.name,
+        timeoutMs: known.config.timeout ?? deps.defaultTimeoutMs,
+        maxAttempts: (known.config.maxRetries ?? 0) + 1,
+        backoffS: 1,
+        ...(task.mode === "stream" ? { options: { stream: true } } : {}),
+      },
+    ],
+    ...(task.webhook === null
+      ? {}
+      : {
+          webhook: {
+            url: task.webhook.url,
+            events: ["completed"],
+            kind: "andera",
+            ...(sealed === undefined ? {} : { sealed }),
+          },
+        }),
+  };
+}
+
+/** A caller that leaves does not cancel its job. */
+async function runSync(
+  deps: AnderaDeps,
+  submission: Submission & { id: string },
+  signal: AbortSignal,
+): Promise<Response> {
+  const wait = waitFor(deps.engine, submission.id);
+  try {
+    await deps.submitter.submit(submission);
+    const ended = await wait.ended(waitMaxMs, signal);
+    if (ended === null) return json(504, failure("The task goes on, but nobody waits for it any more").body);
+    if (ended.status === "succeeded")
+      return new Response(`{"success":true,"result":${ended.output ?? "null"}}`, { headers: jsonHeaders });
+    return json(500, failure(messageOf(ended.error)).body);
+  } finally {
+    wait.close();
+  }
+}
+
+/** The raw text as the function produces it. An error ends the stream and fails the job. */
+async function runStream(
+  deps: AnderaDeps,
+  submission: Submission & { id: string },
+  signal: AbortSignal,
+): Promise<Response> {
+  const feed = new JobFeed(deps.engine, submission.id, 0);
+  try {
+    await deps.submitter.submit(submission);
+  } catch (fault) {
+    feed.close();
+    throw fault;
+  }
+  signal.addEventListener("abort", () => feed.close(), { once: true });
+  const encoder = new TextEncoder();
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      for (;;) {
+        const events = await feed.next();
+        if (events === null) {
+          feed.close();
+          controller.close();
+          return;
+        }
+        const text = events.map(streamedText).join("");
+        if (text === "") continue;
+        controller.enqueue(encoder.encode(text));
+        return;
+      }
+    },
+    cancel: () => feed.close(),
+  });
+  return new Response(body, {
+    headers: { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store", "x-job-id": submission.id },
+  });
+}
+
+async function acceptWebhook(deps: AnderaDeps, submission: Submission & { id: string }): Promise<Response> {
+  const { id } = await deps.submitter.submit(submission);
+  return json(200, { success: true, message: texts.accepted, job: id });
+}
+
+function streamedText(event: { kind: string; data: string }): string {
+  if (event.kind !== "output") return "";
+  const { stream, text }: { stream: string; text: string } = JSON.parse(event.data);
+  return stream === "stream" ? text : "";
+}
+
+function messageOf(errorJson: string | null): string {
+  if (errorJson === null) return "Cancelled";
+  const { message }: { message: string } = JSON.parse(errorJson);
+  return message;
+}
+
+function json(status: number, body: unknown): Response {
+  return new Response(JSON.stringify(body), { status, headers: jsonHeaders });
+}
