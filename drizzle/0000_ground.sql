@@ -19,11 +19,10 @@ CREATE TABLE "deliveries" (
 CREATE TABLE "events" (
 	"job_id" text COLLATE "C" NOT NULL,
 	"seq" integer NOT NULL,
-	"task" smallint NOT NULL,
+	"count" integer NOT NULL,
 	"run_id" uuid,
 	"at" timestamp (3) with time zone NOT NULL,
-	"kind" text NOT NULL,
-	"data" json NOT NULL
+	"lines" json NOT NULL
 ) PARTITION BY RANGE ("at") /* by hand: drizzle-kit has no words for partitions, see src/engine/partitions.ts */;
 --> statement-breakpoint
 CREATE TABLE "jobs" (

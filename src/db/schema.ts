@@ -146,17 +146,20 @@ export const runs = pgTable(
   (table) => [primaryKey({ columns: [table.jobId, table.taskIndex, table.turn] })],
 );
 
-/** One line of a job's history, numbered from 1 without gaps. Partitioned by day in the migration. */
+/**
+ * Lines of a job's history that were written together, numbered per job from 1 without gaps. A row holds `count` of them,
+ * the last one numbered `seq`: rows cost more than lines. Partitioned by day in the migration.
+ */
 export const events = pgTable(
   "events",
   {
     jobId: key("job_id").notNull(),
     seq: integer("seq").notNull(),
-    task: smallint("task").notNull(),
+    count: integer("count").notNull(),
     runId: uuid("run_id"),
     at: at("at").notNull(),
-    kind: text("kind").notNull(),
-    data: jsonText("data").notNull(),
+    /** Array of `{k: kind, t: task, d: data, at?}`; without `at` it is the row's. */
+    lines: jsonText("lines").notNull(),
   },
   (table) => [index("events_by_job").on(table.jobId, table.seq)],
 );

@@ -103,8 +103,8 @@ WITH x AS (
   RETURNING picked.*, jobs.last_seq, jobs.input AS job_input, jobs.payload_id, jobs.traceparent, jobs.surface, jobs.webhook,
     jobs.concurrency_key
 ), logged AS (
-  INSERT INTO events (job_id, seq, task, run_id, at, kind, data)
-  SELECT job_id, last_seq, index, run_id, now(), 'status', ('{"status":"running","attempt":' || attempt || '}')::json FROM job
+  INSERT INTO events (job_id, seq, count, run_id, at, lines)
+  SELECT job_id, last_seq, 1, run_id, now(), ('[{"k":"status","t":' || index || ',"d":{"status":"running","attempt":' || attempt || '}}]')::json FROM job
 )
 SELECT job_id, index, runner, target, turn, run_id, attempt, max_attempts, backoff_s, lost_runs, priority, timeout_ms,
   options::text AS options, limits::text AS limits,

@@ -3,7 +3,7 @@ import { createBatcher } from "./batch.ts";
 import type { Claimed } from "./claimed.ts";
 import type { Engine } from "./context.ts";
 import { appendSql } from "./finish-sql.ts";
-import type { NewEvent } from "./history.ts";
+import { linesJson, type NewEvent, readLines } from "./history.ts";
 import type { JobEvent } from "./hub.ts";
 import { announce } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
@@ -55,8 +55,7 @@ function mergedByRun(group: Append[]): Append[] {
 }
 
 function runRow({ task, events }: Append): Record<string, unknown> {
-  const rows = events.map((event, at) => ({ n: at + 1, t: event.task, at: event.at, k: event.kind, d: event.data }));
-  return { j: task.jobId, t: task.index, r: task.runId, n: events.length, ev: JSON.stringify(rows) };
+  return { j: task.jobId, t: task.index, r: task.runId, n: events.length, ev: linesJson(events) };
 }
 
 /** Adds events in the caller's transaction; returns the number of the last one. */
@@ -64,27 +63,21 @@ export async function addEvents(tx: Runs, jobId: string, runId: string | null, e
   const [row] = await tx.unsafe<{ last_seq: number }[]>(
     `WITH job AS (UPDATE jobs SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq),
      logged AS (
-       INSERT INTO events (job_id, seq, task, run_id, at, kind, data)
-       SELECT $1, job.last_seq - $2 + v.n, v.t, $3::uuid, now(), v.k, v.d::json
-       FROM job, json_to_recordset($4::text::json) AS v(n int, t int, k text, d text))
+       INSERT INTO events (job_id, seq, count, run_id, at, lines) SELECT $1, last_seq, $2, $3::uuid, now(), $4::text::json FROM job)
      SELECT last_seq FROM job`,
-    [
-      jobId,
-      events.length,
-      runId,
-      JSON.stringify(events.map((event, at) => ({ n: at + 1, t: event.task, k: event.kind, d: event.data }))),
-    ],
+    [jobId, events.length, runId, linesJson(events)],
     { prepare: true },
   );
   return row?.last_seq ?? 0;
 }
 
-/** Up to `most` events after number `after`, in order. */
-export async function eventsAfter(runs: Runs, jobId: string, after: number, most: number): Promise<JobEvent[]> {
-  return runs.unsafe<JobEvent[]>(
-    `SELECT seq, task, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, kind, data::text AS data
+/** Events after number `after`, in order: those of up to `rowsMax` rows, and none when there are none. */
+export async function eventsAfter(runs: Runs, jobId: string, after: number, rowsMax: number): Promise<JobEvent[]> {
+  const rows = await runs.unsafe<{ seq: number; at: string; lines: string }[]>(
+    `SELECT seq, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, lines::text AS lines
      FROM events WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`,
-    [jobId, after, most],
+    [jobId, after, rowsMax],
     { prepare: true },
   );
+  return rows.flatMap((row) => readLines(row.seq, row.at, row.lines)).filter((event) => event.seq > after);
 }

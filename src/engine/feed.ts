@@ -4,7 +4,7 @@ import type { JobEvent } from "./hub.ts";
 import { readStatus } from "./read.ts";
 import { isFinal } from "./status.ts";
 
-const pageMax = 500;
+const rowsMax = 200;
 /** More unread live events than this are forgotten and read from the database when their reader gets to them. */
 const bufferMax = 1_000;
 const pollEveryMs = 2_000;
@@ -35,13 +35,18 @@ export class JobFeed {
   async next(): Promise<JobEvent[] | null> {
     while (!this.#closed) {
       const live = this.#takeLive();
-      if (live.length > 0) return this.#handOut(live, true);
+      if (live.length > 0) {
+        if (live.at(-1)?.kind === "completed") this.#ended = true;
+        return this.#handOut(live);
+      }
       if (this.#ended) return null;
       if (this.#mustRead) {
         this.#mustRead = false;
-        const rows = await eventsAfter(this.#engine.db.sql, this.#jobId, this.#last, pageMax);
-        if (rows.length === pageMax) this.#mustRead = true;
-        if (rows.length > 0) return this.#handOut(rows, false);
+        const rows = await eventsAfter(this.#engine.db.sql, this.#jobId, this.#last, rowsMax);
+        if (rows.length > 0) {
+          this.#mustRead = true;
+          return this.#handOut(rows);
+        }
         if (await this.#isOver()) return null;
       }
       await this.#news();
@@ -75,13 +80,9 @@ export class JobFeed {
     return [];
   }
 
-  #handOut(events: JobEvent[], live: boolean): JobEvent[] {
-    const newest = events.at(-1);
-    if (newest !== undefined) this.#last = newest.seq;
-    if (newest?.kind === "completed") {
-      if (live) this.#ended = true;
-      else this.#mustRead = true;
-    }
+  /** After a page from the database there may be another; the end is only known from the job itself. */
+  #handOut(events: JobEvent[]): JobEvent[] {
+    this.#last = events.at(-1)?.seq ?? this.#last;
     return events;
   }
 

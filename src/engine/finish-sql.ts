@@ -1,6 +1,6 @@
 /*
  * Both statements avoid joins between their own steps: on the hot pool those would be nested loops, quadratic in the
- * size of the group. A step hands on what the next one needs instead, the events as JSON text. A task is looked up by
+ * size of the group. A step hands on what the next one needs instead, the lines of the history as JSON text. A task is looked up by
  * its key alone: `run_id` is null unless it runs, and naming the status would invite a scan of everything that runs.
  */
 
@@ -24,9 +24,7 @@ WITH x AS (
   INSERT INTO runs (run_id, job_id, task_index, turn, attempt, node_id, outcome, error, facts, queued_at, started_at, finished_at)
   SELECT r, job_id, index, turn, attempt, node_id, oc, e::json, f::json, queued_at, started_at, now() FROM done
 ), logged AS (
-  INSERT INTO events (job_id, seq, task, run_id, at, kind, data)
-  SELECT job.id, job.last_seq - job.n + v.n, v.t, job.r, now(), v.k, v.d::json
-  FROM job, LATERAL json_to_recordset(job.ev::json) AS v(n int, t int, k text, d text)
+  INSERT INTO events (job_id, seq, count, run_id, at, lines) SELECT id, last_seq, n, r, now(), ev::json FROM job
 )
 SELECT id, last_seq FROM job`;
 
@@ -39,8 +37,6 @@ WITH x AS (
   UPDATE jobs SET last_seq = last_seq + x.n FROM x WHERE jobs.id = x.j AND jobs.finished_at IS NULL
   RETURNING jobs.id, jobs.last_seq, x.n, x.r, x.ev
 ), logged AS (
-  INSERT INTO events (job_id, seq, task, run_id, at, kind, data)
-  SELECT job.id, job.last_seq - job.n + v.n, v.t, job.r, v.at, v.k, v.d::json
-  FROM job, LATERAL json_to_recordset(job.ev::json) AS v(n int, t int, at timestamptz, k text, d text)
+  INSERT INTO events (job_id, seq, count, run_id, at, lines) SELECT id, last_seq, n, r, now(), ev::json FROM job
 )
 SELECT id, last_seq FROM job`;

@@ -5,7 +5,7 @@ import type { Engine } from "./context.ts";
 import { type Ending, endingOf } from "./ending.ts";
 import { finishSql } from "./finish-sql.ts";
 import { factsJson } from "./facts.ts";
-import { endingEvents, type NewEvent } from "./history.ts";
+import { endingEvents, linesJson, type NewEvent } from "./history.ts";
 import { announce } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
 import { settleTask } from "./settle.ts";
@@ -77,6 +77,6 @@ function taskRow({ task, ending, facts, events }: Ended): Record<string, unknown
     e: ending.error === null ? null : JSON.stringify(ending.error),
     f: factsJson(task, facts),
     n: events.length,
-    ev: JSON.stringify(events.map((event, at) => ({ n: at + 1, t: event.task, k: event.kind, d: event.data }))),
+    ev: linesJson(events),
   };
 }

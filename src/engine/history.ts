@@ -1,4 +1,5 @@
 import type { Failure } from "../runners/contract.ts";
+import type { JobEvent } from "./hub.ts";
 import type { Ending } from "./ending.ts";
 
 /** An event before it has its number. `data` is JSON text. */
@@ -22,6 +23,26 @@ export function endingEvents(task: number, ending: Ending, jobEnds: boolean): Ne
   if (ending.status === "succeeded") events.push(resultEvent(task, ending.outputJson ?? "null"));
   if (jobEnds) events.push(completedEvent(task, ending.status, ending.error));
   return events;
+}
+
+/** How events are kept in a row of `events`. */
+export function linesJson(events: readonly (NewEvent & { at?: string })[]): string {
+  const lines = events.map(
+    ({ kind, task, data, at }) => `{"k":"${kind}","t":${task},${at === undefined ? "" : `"at":"${at}",`}"d":${data}}`,
+  );
+  return `[${lines.join(",")}]`;
+}
+
+/** The events of a row whose last one is numbered `lastSeq`. */
+export function readLines(lastSeq: number, rowAt: string, linesText: string): JobEvent[] {
+  const lines: { k: string; t: number; at?: string; d: unknown }[] = JSON.parse(linesText);
+  return lines.map(({ k, t, at, d }, offset) => ({
+    seq: lastSeq - lines.length + 1 + offset,
+    task: t,
+    at: at ?? rowAt,
+    kind: k,
+    data: JSON.stringify(d),
+  }));
 }
 
 export function completedEvent(task: number, status: string, error: Failure | null): NewEvent {

@@ -2,6 +2,7 @@ import type { Put } from "../queue/boss.ts";
 import type { RunnerName } from "../runners/contract.ts";
 import type { Claimed } from "./claimed.ts";
 import type { FastLane, Engine } from "./context.ts";
+import { linesJson, statusEvent } from "./history.ts";
 import type { Submission, TaskSpec } from "./submission.ts";
 
 /** A submission with everything decided: its rows, and what happens once they are committed. */
@@ -104,11 +105,9 @@ function jobRow(id: string, submission: Submission, running: boolean): Record<st
     webhook: text(submission.webhook),
     details: text(submission.details),
     trace: submission.traceparent,
-    ev: running
-      ? '{"status":"running","attempt":1}'
-      : submission.held
-        ? '{"status":"queued","held":true}'
-        : '{"status":"queued"}',
+    ev: linesJson([
+      statusEvent(0, running ? "running" : "queued", running ? { attempt: 1 } : submission.held ? { held: true } : {}),
+    ]),
   };
 }
 

@@ -28,7 +28,7 @@ WITH x AS (
     timeout_ms int, limits text, options text, requires text, first boolean, not_before timestamptz, run_id uuid, node_id text)
   JOIN inserted ON inserted.id = t.job_id
 ), logged AS (
-  INSERT INTO events (job_id, seq, task, run_id, at, kind, data)
-  SELECT x.id, 1, 0, NULL, now(), 'status', x.ev::json FROM x JOIN inserted ON inserted.id = x.id
+  INSERT INTO events (job_id, seq, count, at, lines)
+  SELECT x.id, 1, 1, now(), x.ev::json FROM x JOIN inserted ON inserted.id = x.id
 )
 SELECT id FROM inserted`;
