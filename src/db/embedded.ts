@@ -7,7 +7,8 @@ import { configure, createCluster, hasCluster, type Tune, takeCluster } from "./
 import { EmbeddedError, explain, explainFault } from "./embeddedFaults.ts";
 import { FileLock, lockAlone } from "./embeddedLock.ts";
 import { makePlace, type Place, placeOf } from "./embeddedPlace.ts";
-import { inspect, type Postmaster, readPostmaster, removePidFile, stopPostmaster } from "./embeddedPostmaster.ts";
+import { clearRemains, inspect, type Postmaster, readPostmaster, stopPostmaster } from "./embeddedPostmaster.ts";
+import { watchOver } from "./embeddedWatch.ts";
 
 /** A Postgres that this process may use until `stop`. The first three are a `DatabaseAddress`. */
 export type Embedded = {
@@ -22,48 +23,46 @@ export type Embedded = {
 };
 
 type Options = { dataDir: string; log: Log; tune?: Tune };
+type Room = { place: Place; tune: Tune; log: Log };
 
 const lockTimeoutMs = 120_000;
 /** Recovery after a crash replays at most `max_wal_size`, which takes seconds. */
 const startTimeoutMs = 300_000;
 const silenceMaxMs = 10_000;
 const stopPatienceMs = 30_000;
+const silentPatienceMs = 3_000;
 const pollMs = 5;
 
 /**
  * Starts the PostgreSQL that came with the packages, on `<dataDir>/postgres`, reachable by a unix socket alone and only
  * for this user. A Postgres that already runs there is shared: it outlives a server that was killed, and stops with
- * the last one that is told to. Rejects with `EmbeddedError`, whose message names the cause and the fix.
+ * the last one that is told to. One that dies is started again, at the same address. Rejects with `EmbeddedError`, whose message names the cause and the fix.
  */
 export async function startEmbedded({ dataDir, log, tune = "durable" }: Options): Promise<Embedded> {
-  const place = placeOf(dataDir);
+  const room: Room = { place: placeOf(dataDir), tune, log };
   try {
-    makePlace(place);
-    const lock = await lockAlone(place.lockFile, lockTimeoutMs);
-    try {
-      return await shareOrStart(place, tune, log);
-    } finally {
-      lock.release();
-    }
+    makePlace(room.place);
+    return await underLock(room, () => shareOrStart(room));
   } catch (fault) {
-    throw explainFault("the embedded Postgres cannot start", place.dataDir, fault);
+    throw explainFault("the embedded Postgres cannot start", room.place.dataDir, fault);
   }
 }
 
-async function shareOrStart(place: Place, tune: Tune, log: Log): Promise<Embedded> {
-  const hold = new FileLock(place.holdersFile);
+async function shareOrStart(room: Room): Promise<Embedded> {
+  const hold = new FileLock(room.place.holdersFile);
   try {
     // Only a stopping server holds it alone, and it has the start lock, which is ours now.
-    if (!hold.tryShared()) throw new Error(`${place.holdersFile} is locked by another program`);
-    const { socketDir } = (await findRunning(place, log)) ?? (await start(place, tune, log));
-    return handOut(place, hold, socketDir, log);
+    if (!hold.tryShared()) throw new Error(`${room.place.holdersFile} is locked by another program`);
+    return handOut(room, hold, await findOrStart(room));
   } catch (fault) {
     hold.release();
     throw fault;
   }
 }
 
-function handOut(place: Place, hold: FileLock, socketDir: string, log: Log): Embedded {
+function handOut(room: Room, hold: FileLock, { pid, socketDir }: Postmaster): Embedded {
+  const revive = async () => (await underLock(room, () => findOrStart(room))).pid;
+  const endWatch = watchOver(pid, revive, room.log);
   let stopping: Promise<void> | undefined;
   const query = new URLSearchParams({ host: socketDir });
   return {
@@ -71,26 +70,36 @@ function handOut(place: Place, hold: FileLock, socketDir: string, log: Log): Emb
     database: embeddedDatabase,
     username: embeddedUser,
     url: `postgres://${embeddedUser}@localhost/${embeddedDatabase}?${query}`,
-    stop: () => (stopping ??= giveBack(place, hold, log)),
+    stop: () => (stopping ??= endWatch().then(() => giveBack(room, hold))),
   };
 }
 
-async function giveBack(place: Place, hold: FileLock, log: Log): Promise<void> {
+async function giveBack({ place, log }: Room, hold: FileLock): Promise<void> {
+  await underLock({ place }, async () => {
+    const running = hold.tryExclusive() ? readPostmaster(place.clusterDir) : null;
+    if (running !== null && inspect(running.pid, place.clusterDir) === "postmaster") {
+      const startedAt = Date.now();
+      const end = await stopPostmaster(running.pid, stopPatienceMs);
+      log.info("embedded Postgres stopped", { end, ms: Date.now() - startedAt });
+    }
+  }).finally(() => hold.release());
+}
+
+async function underLock<T>({ place }: { place: Place }, work: () => Promise<T>): Promise<T> {
   const lock = await lockAlone(place.lockFile, lockTimeoutMs);
   try {
-    const running = hold.tryExclusive() ? readPostmaster(place.clusterDir) : null;
-    if (running === null || inspect(running.pid, place.clusterDir) !== "postmaster") return;
-    const startedAt = Date.now();
-    const end = await stopPostmaster(running.pid, stopPatienceMs);
-    log.info("embedded Postgres stopped", { end, ms: Date.now() - startedAt });
+    return await work();
   } finally {
-    hold.release();
     lock.release();
   }
 }
 
+async function findOrStart(room: Room): Promise<Postmaster> {
+  return (await findRunning(room)) ?? (await start(room));
+}
+
 /** Asks before it looks at process numbers: these say nothing about a Postgres in another container. */
-async function findRunning(place: Place, log: Log): Promise<Postmaster | null> {
+async function findRunning({ place, log }: Room): Promise<Postmaster | null> {
   const startedAt = Date.now();
   for (let silentSince = startedAt; Date.now() - startedAt < startTimeoutMs; await Bun.sleep(pollMs)) {
     const found = readPostmaster(place.clusterDir);
@@ -101,20 +110,23 @@ async function findRunning(place: Place, log: Log): Promise<Postmaster | null> {
       log.info("embedded Postgres found running", { pid: found.pid });
       return found;
     }
-    const kind = inspect(found.pid, place.clusterDir);
-    if (kind === "other") await removePidFile(place.clusterDir);
-    if (kind !== "postmaster") return null;
+    if (inspect(found.pid, place.clusterDir) !== "postmaster") return clearAway(place);
     if (answer === "busy") silentSince = Date.now();
     if (Date.now() - silentSince > silenceMaxMs) {
       log.warn("embedded Postgres does not answer and is restarted", { pid: found.pid });
-      await stopPostmaster(found.pid, stopPatienceMs);
-      return null;
+      await stopPostmaster(found.pid, silentPatienceMs);
+      return clearAway(place);
     }
   }
   throw new EmbeddedError(`it has been starting or stopping for ${startTimeoutMs / 1000} s: see ${place.logFile}`);
 }
 
-async function start(place: Place, tune: Tune, log: Log): Promise<Postmaster> {
+async function clearAway({ clusterDir }: Place): Promise<null> {
+  await clearRemains(clusterDir);
+  return null;
+}
+
+async function start({ place, tune, log }: Room): Promise<Postmaster> {
   const startedAt = Date.now();
   const account = chooseAccount(place.clusterDir);
   const binaries = findBinaries(account, place.runDir);

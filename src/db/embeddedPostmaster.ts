@@ -9,7 +9,7 @@ const pollMs = 5;
 const forcedPatienceMs = 5_000;
 
 export function readPostmaster(clusterDir: string): Postmaster | null {
-  const lines = readLines(pidFile(clusterDir));
+  const lines = readLines(join(clusterDir, "postmaster.pid"));
   const pid = Number(lines?.[0]);
   if (!lines || !Number.isSafeInteger(pid) || pid <= 0) return null;
   return { pid, socketDir: lines[4]?.trim() ?? "", isReady: lines[7]?.trim() === "ready" };
@@ -31,19 +31,16 @@ export function inspect(pid: number, clusterDir: string): "postmaster" | "nothin
 }
 
 /**
- * Removes the file of a Postgres that is gone. Its last children may still be writing; with the file, the next one
- * would notice them by itself, so without it they must have ended first.
+ * Clears what a Postgres that is gone left: its last children, which end by themselves when they notice, unless they
+ * are busy, and then its file, which may name somebody else's process by now. A next one must find neither.
  */
-export async function removePidFile(clusterDir: string): Promise<void> {
+export async function clearRemains(clusterDir: string): Promise<void> {
   const directory = realpathSync(clusterDir);
-  for (const deadline = Date.now() + forcedPatienceMs; childrenIn(directory) > 0; await Bun.sleep(pollMs)) {
-    if (Date.now() > deadline) {
-      throw new EmbeddedError(
-        `processes of a Postgres that is gone still use ${directory}: end them, then start again`,
-      );
-    }
+  if (!(await areGone(directory))) {
+    for (const pid of childrenIn(directory)) process.kill(pid, "SIGKILL");
+    if (!(await areGone(directory))) throw new EmbeddedError(`processes that cannot be ended still use ${directory}`);
   }
-  rmSync(pidFile(clusterDir), { force: true });
+  rmSync(join(directory, "postmaster.pid"), { force: true });
 }
 
 /** Fast shutdown: transactions are rolled back, the log is flushed. Harder signals when it takes longer than `patienceMs`. */
@@ -64,7 +61,7 @@ async function isGone(pid: number, waitMs: number): Promise<boolean> {
 }
 
 /** A zombie, which nobody may ever collect in a container, does not run. */
-function isRunning(pid: number): boolean {
+export function isRunning(pid: number): boolean {
   if (!exists(pid)) return false;
   const state = readLines(`/proc/${pid}/stat`)?.[0];
   return state === undefined || state[state.lastIndexOf(")") + 2] !== "Z";
@@ -78,10 +75,17 @@ function exists(pid: number): boolean {
   }
 }
 
-function childrenIn(directory: string): number {
-  if (process.platform !== "linux") return 0;
+async function areGone(directory: string): Promise<boolean> {
+  for (const deadline = Date.now() + forcedPatienceMs; childrenIn(directory).length > 0; await Bun.sleep(pollMs)) {
+    if (Date.now() > deadline) return false;
+  }
+  return true;
+}
+
+function childrenIn(directory: string): number[] {
+  if (process.platform !== "linux") return [];
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  return pids.filter((pid) => workingDirectory(Number(pid)) === directory).length;
+  return pids.map(Number).filter((pid) => workingDirectory(pid) === directory);
 }
 
 /** Null when the process has none any more, or is somebody else's. */
@@ -98,10 +102,6 @@ function psShowsPostgres(pid: number): boolean {
   return Bun.spawnSync(["ps", "-o", "command=", "-p", String(pid)])
     .stdout.toString()
     .includes("postgres");
-}
-
-function pidFile(clusterDir: string): string {
-  return join(clusterDir, "postmaster.pid");
 }
 
 function readLines(path: string): string[] | null {

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,8 @@ import { silentLog } from "../../src/log.ts";
 const log = silentLog();
 const isRoot = process.getuid?.() === 0;
 const cleanups: (() => Promise<void> | void)[] = [];
+
+setDefaultTimeout(60_000);
 
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
@@ -109,6 +111,22 @@ describe("the embedded Postgres", () => {
     expect(await select(second, (sql) => sql`select count(*)::int as n from kept`)).toMatchObject([{ n: 1000 }]);
     await first.stop();
     expect(await select(second, (sql) => sql`select 1 as n`)).toMatchObject([{ n: 1 }]);
+  });
+
+  test("that was killed comes back by itself at the same address", async () => {
+    const dataDir = copiedDataDir();
+    const { host, database, username } = await start(dataDir);
+    const sql = postgres({ host, database, username, max: 1, onnotice: () => undefined });
+    cleanups.push(() => sql.end({ timeout: 1 }));
+    await sql`create table kept as select 7 as n`;
+    const pid = postmasterPid(dataDir);
+    process.kill(pid, "SIGKILL");
+    const rows = await eventually("rows of another Postgres", async () => {
+      const hasPidFile = existsSync(join(dataDir, "postgres/postmaster.pid"));
+      if (!hasPidFile || postmasterPid(dataDir) === pid) return null;
+      return await sql`select n from kept`.catch((fault: Error) => fault);
+    });
+    expect(rows).toMatchObject([{ n: 7 }]);
   });
 
   test.each([
@@ -226,6 +244,15 @@ async function select<T>(embedded: Embedded, ask: (sql: postgres.Sql) => Promise
   } finally {
     await sql.end({ timeout: 1 });
   }
+}
+
+async function eventually<T>(what: string, look: () => Promise<T | Error | null>): Promise<T> {
+  let last: T | Error | null = null;
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await Bun.sleep(50)) {
+    last = await look();
+    if (last !== null && !(last instanceof Error)) return last;
+  }
+  throw new Error(`waited 30 s for ${what}`, { cause: last });
 }
 
 function postmasterPid(dataDir: string): number {
