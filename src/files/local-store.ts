@@ -1,0 +1,85 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { EngineError } from "../errors.ts";
+import { describeTree, hashFile, listTree, type Manifest, readManifest } from "./manifest.ts";
+import { moveIn, moveOut } from "./move.ts";
+import { removeTree } from "./remove.ts";
+import { createSavedManifests } from "./saved-manifests.ts";
+import { createStaging, type StagedFile } from "./staging.ts";
+import type { FileStore } from "./store.ts";
+import { openStoredFile } from "./stored-file.ts";
+import { sweepOld } from "./sweep.ts";
+import { zipStream } from "./zip-out.ts";
+
+/** Payloads in `<dataDir>/payloads/<id>`, filled in `<dataDir>/staging` and emptied in `<dataDir>/trash`. */
+export function createLocalStore(options: { dataDir: string }): FileStore {
+  const staging = join(options.dataDir, "staging");
+  const payloads = join(options.dataDir, "payloads");
+  const trash = join(options.dataDir, "trash");
+  const saved = createSavedManifests(join(options.dataDir, "manifests"));
+  const directoryOf = (payloadId: number) => join(payloads, payloadName(payloadId));
+  const present = (payloadId: number) => {
+    const directory = directoryOf(payloadId);
+    if (!existsSync(directory)) throw new EngineError("not_found", `Payload ${payloadId} has no files here`);
+    return directory;
+  };
+  return {
+    kind: "local",
+    location: (payloadId) => `payloads/${payloadName(payloadId)}`,
+    async stage() {
+      return createStaging(staging, removeTree);
+    },
+    async commit(staged, payloadId, known = []) {
+      const manifest = await describeStaged(staged.directory, known);
+      await moveIn(staged.directory, directoryOf(payloadId));
+      await saved.write(payloadId, manifest);
+      return manifest;
+    },
+    async workDirectory(payloadId) {
+      const directory = present(payloadId);
+      await saved.forget(payloadId);
+      return directory;
+    },
+    async publish(payloadId) {
+      const manifest = await readManifest(present(payloadId));
+      await saved.write(payloadId, manifest);
+      return manifest;
+    },
+    async list(payloadId) {
+      const directory = present(payloadId);
+      return (await saved.read(payloadId)) ?? (await listTree(directory));
+    },
+    async open(payloadId, path) {
+      return await openStoredFile(present(payloadId), path, payloadId);
+    },
+    async zip(payloadId) {
+      return zipStream(present(payloadId));
+    },
+    async remove(payloadId) {
+      await saved.forget(payloadId);
+      await removeTree(await moveOut(directoryOf(payloadId), trash));
+    },
+    async sweepStaging(olderThanMs) {
+      return (await sweepOld(staging, { olderThanMs })) + (await sweepOld(trash, { olderThanMs }));
+    },
+  };
+}
+
+/** Ids are path segments here, so nothing but a positive integer may pass. */
+export function payloadName(payloadId: number): string {
+  if (!Number.isSafeInteger(payloadId) || payloadId < 1) {
+    throw new EngineError("not_found", `There is no payload ${payloadId}`);
+  }
+  return String(payloadId);
+}
+
+/** Describes a staging directory with the hashes that are known already. */
+async function describeStaged(directory: string, known: readonly StagedFile[]): Promise<Manifest> {
+  const hashes = new Map(known.map((file) => [file.name, file]));
+  return await describeTree(directory, {
+    take: async (file) => {
+      const staged = hashes.get(file.path);
+      return staged?.bytes === file.stat.size ? staged.sha256 : await hashFile(file);
+    },
+  });
+}
