@@ -15,7 +15,7 @@ const tests = everything.filter(({ path }) => path.startsWith("tests/"));
 
 /** Rooms from the ground up. A room imports rooms of lower rows, its own files, and nothing else of `src/`. */
 const rows = [
-  ["errors", "log", "setting", "settings", "config", "functions", "client", "contract"],
+  ["errors", "log", "setting", "settings", "config", "functions", "automations", "client", "contract"],
   ["db"],
   ["queue"],
   ["runners", "files", "engine"],
@@ -170,10 +170,10 @@ function target(path: string, specifier: string): { path: string; room: string }
   return room === null ? null : { path: reached, room };
 }
 
-/** What a run is and what it may use is said to everybody, so these two files stand on the ground. */
+/** The app may be told in several files. What a run is and may use is said to everybody: that stands on the ground. */
 function roomOf(path: string): string | null {
   if (/^src\/runners\/(contract|limits)\.ts$/.test(path)) return "contract";
-  return /^src\/([^/.]+)/.exec(path)?.[1] ?? null;
+  return /^src\/(app(?=[-.])|[^/.]+)/.exec(path)?.[1] ?? null;
 }
 
 function surfaceOf(path: string): string | null {

@@ -8,6 +8,8 @@ import { whenFileEnds } from "./ending.ts";
 export type TestDatabase = {
   /** For `openDatabase`. */
   address: SocketAddress;
+  /** For a server that is started as a process of its own. */
+  environment: { DATABASE_URL: string; PGHOST: string; PGUSER: string };
   /** A pool of its own; it is closed with the database. */
   sql: postgres.Sql;
   /**
@@ -40,7 +42,9 @@ export async function testDatabase(): Promise<TestDatabase> {
     pools.delete(sql);
     await sql.end({ timeout: 5 });
   };
-  return { address, sql, drop };
+  // No URL can name a unix socket's directory to postgres.js: it reads that from PGHOST when the URL has no host.
+  const environment = { DATABASE_URL: `postgres:///${database}`, PGHOST: address.host, PGUSER: address.username };
+  return { address, environment, sql, drop };
 }
 
 /** Start of the names of a test file's databases, without the process number. */
