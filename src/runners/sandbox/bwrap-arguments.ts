@@ -1,0 +1,79 @@
+import { lstatSync } from "node:fs";
+import { fixedLimits } from "./driver.ts";
+
+/** Where the payload's directory is inside. */
+export const insideDirectory = "/work";
+const searchPath = "/usr/local/bin:/usr/bin:/bin";
+
+/** Account inside; outside it is the one the sandbox was started as. */
+export const insideAccount = { uid: 1000, gid: 1000, name: "job" } as const;
+
+/** Parts of /etc that programs need to find libraries, certificates, fonts and R; never the whole of it. */
+const etcShown = [
+  "alternatives",
+  "ld.so.cache",
+  "ssl/certs",
+  "pki/tls/certs",
+  "pki/ca-trust/extracted",
+  "localtime",
+  "fonts",
+  "mime.types",
+  "R",
+];
+const etcForNetwork = ["resolv.conf", "hosts", "nsswitch.conf", "gai.conf"];
+const bytesPerMb = 1_048_576;
+
+export type BwrapView = {
+  bwrap: string;
+  /** Source of `/work`, as the account of the run can reach it. */
+  directory: string;
+  environment: Record<string, string>;
+  network: boolean;
+  readOnly: string[];
+  temporaryMb: number;
+  /** Descriptors of the seccomp program and of the two-line passwd and group files. */
+  seccomp: number;
+  passwd: number;
+  group: number;
+};
+
+/** The command line of bubblewrap up to `--`: what a command sees of the machine, and nothing else. */
+export function bwrapArguments(view: BwrapView): string[] {
+  return [
+    view.bwrap,
+    ...["--unshare-all", "--unshare-user", "--disable-userns", ...(view.network ? ["--share-net"] : [])],
+    ...["--uid", String(insideAccount.uid), "--gid", String(insideAccount.gid), "--hostname", insideAccount.name],
+    ...["--die-with-parent", "--new-session", "--as-pid-1"],
+    ...systemMounts(),
+    ...[...etcShown, ...(view.network ? etcForNetwork : [])].flatMap((name) => showIfThere(`/etc/${name}`)),
+    ...["--ro-bind-data", String(view.passwd), "/etc/passwd", "--ro-bind-data", String(view.group), "/etc/group"],
+    ...view.readOnly.flatMap(showIfThere),
+    ...["--proc", "/proc", "--dev", "/dev"],
+    ...["--size", String(fixedLimits.sharedMemoryMb * bytesPerMb), "--tmpfs", "/dev/shm"],
+    ...["--size", String(view.temporaryMb * bytesPerMb), "--tmpfs", "/tmp", "--symlink", "/tmp", "/var/tmp"],
+    ...["--bind", view.directory, insideDirectory, "--chdir", insideDirectory],
+    // bubblewrap's own root and /dev are writable memory of half the machine's size unless they are closed.
+    ...["--remount-ro", "/dev", "--remount-ro", "/"],
+    ...environmentArguments(view.environment),
+    ...["--seccomp", String(view.seccomp), "--"],
+  ];
+}
+
+/** /usr, and the directories beside it as the distribution has them: links into /usr, or directories of their own. */
+function systemMounts(): string[] {
+  const beside = ["bin", "sbin", "lib", "lib32", "lib64"].flatMap((name) => {
+    const entry = lstatSync(`/${name}`, { throwIfNoEntry: false });
+    if (entry === undefined) return [];
+    return entry.isSymbolicLink() ? ["--symlink", `usr/${name}`, `/${name}`] : ["--ro-bind", `/${name}`, `/${name}`];
+  });
+  return ["--ro-bind", "/usr", "/usr", ...beside];
+}
+
+function showIfThere(path: string): string[] {
+  return ["--ro-bind-try", path, path];
+}
+
+function environmentArguments(environment: Record<string, string>): string[] {
+  const all = { HOME: insideDirectory, PATH: searchPath, LANG: "C.UTF-8", ...environment };
+  return ["--clearenv", ...Object.entries(all).flatMap(([name, value]) => ["--setenv", name, value])];
+}

@@ -1,0 +1,106 @@
+import { closeSync, existsSync, openSync } from "node:fs";
+import { bwrapArguments } from "./bwrap-arguments.ts";
+import { type BwrapFiles, bwrapFiles } from "./bwrap-files.ts";
+import { dataMbFor, descriptors, firstProcess, type Shell } from "./first-process.ts";
+import { type SandboxDriver, fixedLimits, type SandboxRun, type SandboxSpec } from "./driver.ts";
+import type { Machine } from "./machine.ts";
+import { probeDriver } from "./probe.ts";
+import { childrenOf, descendantsOf, processesTagged } from "./processes.ts";
+import { isTimeout, sandboxRun } from "./run.ts";
+import { spawnFirst } from "./spawn.ts";
+import { runToken } from "./tag.ts";
+
+/** As seen inside, where /bin and /usr are the machine's. */
+const shell: Shell = existsSync("/bin/dash")
+  ? { path: "/bin/dash", dialect: "dash" }
+  : { path: "/bin/bash", dialect: "bash" };
+/** The first process and `timeout` count against the limit as well. */
+const wrappers = 2;
+
+export type BwrapOptions = {
+  /** Path of bubblewrap, 0.8 or newer. */
+  bwrap: string;
+  tag: string;
+  machine: Machine;
+  /** Where payloads are; a trial run is made there. */
+  dataDir: string;
+  /** Tasks that are not a run's own and yet counted with them. */
+  otherTasks(): number;
+};
+
+/**
+ * Bubblewrap: own user, pid, mount, network, ipc, uts and cgroup namespaces, a read-only system, a seccomp filter and
+ * limits set inside. The end of the first process is the end of every process of the run.
+ */
+export function createBwrapDriver(options: BwrapOptions): SandboxDriver {
+  const files = bwrapFiles(options.machine.stateDir);
+  const driver: SandboxDriver = {
+    name: "bwrap",
+    cutsNetwork: true,
+    endsWhole: true,
+    probe: () => probe(driver, options),
+    start: (spec) => start(options, files, spec),
+  };
+  return driver;
+}
+
+async function probe(driver: SandboxDriver, { machine, dataDir }: BwrapOptions): Promise<string | null> {
+  const identity = machine.accounts?.take(null) ?? null;
+  try {
+    return await probeDriver(driver, { parent: dataDir, identity });
+  } finally {
+    if (identity !== null) machine.accounts?.give(identity);
+  }
+}
+
+function start(options: BwrapOptions, files: BwrapFiles, spec: SandboxSpec): SandboxRun {
+  const token = runToken(options.tag, spec.runId);
+  const opened = [files.seccomp, files.passwd, files.group].map((path) => openSync(path, "r"));
+  try {
+    const spawned = spawnFirst({
+      argv: argumentsFor(options, spec, token),
+      environment: { PATH: "/usr/local/bin:/usr/bin:/bin" },
+      stdout: spec.stdout,
+      further: [spec.stderr, spec.stdin, ...opened],
+      account: options.machine.gateway === null ? spec.identity : null,
+    });
+    return sandboxRun(spawned, {
+      find: () => (spawned.hasExited() ? processesTagged(token) : descendantsOf(spawned.pid)),
+      waiting: () => childrenOf(spawned.pid)[0] ?? null,
+      isWrapper: isTimeout,
+    });
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+  }
+}
+
+function argumentsFor(
+  { bwrap, machine: { gateway }, otherTasks }: BwrapOptions,
+  spec: SandboxSpec,
+  token: string,
+): string[] {
+  const free = descriptors.firstFree;
+  const inside = bwrapArguments({
+    bwrap,
+    directory: gateway === null ? spec.directory : gateway.inside(spec.directory),
+    environment: spec.environment,
+    network: spec.limits.network,
+    readOnly: spec.readOnly,
+    temporaryMb: Math.min(fixedLimits.temporaryMb, spec.limits.memoryMb),
+    seccomp: free,
+    passwd: free + 1,
+    group: free + 2,
+  });
+  const first = firstProcess({
+    shell,
+    token,
+    command: spec.command,
+    directory: null,
+    limits: spec.limits,
+    processes: spec.limits.processes + wrappers + otherTasks(),
+    dataMb: spec.cgroup === null ? dataMbFor(spec.limits) : null,
+    isInit: true,
+    onOrphaned: "nothing",
+  });
+  return [...(gateway === null ? [] : gateway.enter(spec.identity)), ...inside, ...first];
+}

@@ -1,0 +1,120 @@
+import type { Limits } from "../limits.ts";
+import { fixedLimits } from "./driver.ts";
+
+/** File descriptors the first process is started with, beside 0 (control), 1 (stdout) and 2 (status). */
+export const descriptors = { stderr: 3, stdin: 4, firstFree: 5 } as const;
+
+/** Exit codes of the first process itself, used only before the command runs. */
+export const notStarted = { noGo: 111, noLimits: 112, noDirectory: 113 } as const;
+
+/** Seconds between the supervisor's own deadline and the one inside, which holds when the supervisor hangs. */
+const backstopMarginS = 15;
+const bytesPerMb = 1_048_576;
+const kilobytesPerMb = 1_024;
+
+/** dash starts in a third of bash's time; what they call the same limits differs. File sizes are counted in `fileUnit` bytes. */
+const dialects = {
+  dash: { arguments: ["-c"], processes: "-p", fileUnit: 512 },
+  bash: { arguments: ["--norc", "--noprofile", "-c"], processes: "-u", fileUnit: 1_024 },
+} as const;
+
+export type Shell = { path: string; dialect: keyof typeof dialects };
+
+export type FirstProcess = {
+  /** As the first process sees it. */
+  shell: Shell;
+  token: string;
+  command: string[];
+  /** Where to go first; null when it is there already. */
+  directory: string | null;
+  limits: Limits;
+  /** `RLIMIT_NPROC`, where the count may include processes that are not the run's. */
+  processes: number;
+  /** `RLIMIT_DATA` in MiB, or null where a control group bounds the memory of all processes together. */
+  dataMb: number | null;
+  /** True when it is process 1 of its own namespace, so that its end is the end of every other process. */
+  isInit: boolean;
+  /** What a run without a namespace kills when the server dies. */
+  onOrphaned: "nothing" | "tagged" | "whole account";
+};
+
+/** What one process may hold where a watcher bounds the sum: somewhat more, so that the watcher says why the run ended. */
+export function dataMbFor(limits: Limits): number {
+  return Math.ceil(limits.memoryMb * 1.25);
+}
+
+/**
+ * The arguments of the shell that becomes the first process of a run. It sets the limits, says `R` on the status
+ * channel, waits for `go` on the control channel, runs the command without either channel, and ends with its code. A
+ * death by a signal is also said on the status channel, in the shell's words.
+ */
+export function firstProcess(of: FirstProcess): string[] {
+  const backstopS = String(of.limits.wallS + backstopMarginS);
+  const { arguments: options } = dialects[of.shell.dialect];
+  return [of.shell.path, ...options, text(of), of.token, "timeout", "-s", "KILL", backstopS, ...of.command];
+}
+
+function text(of: FirstProcess): string {
+  return [
+    ...limitLines(of),
+    ...directoryLines(of.directory),
+    "trap 'stopping=1' TERM",
+    "echo R >&2",
+    `read -r word; [ "$word" = go ] || exit ${notStarted.noGo}`,
+    ...orphanLines(of.onOrphaned),
+    `"$@" 0<&${descriptors.stdin} 2>&${descriptors.stderr} ${closing(descriptors.stdin)} ${closing(descriptors.stderr)}`,
+    "code=$?",
+    ...(of.isInit ? lingerLines : releaseLines),
+    "exit $code",
+  ].join("\n");
+}
+
+/**
+ * A limit that cannot be set is fine only when the one that is already there is lower. `-H -t` leaves two seconds
+ * between the signal that a program may handle and the one it may not.
+ */
+function limitLines(of: FirstProcess): string[] {
+  const { processes, fileUnit } = dialects[of.shell.dialect];
+  const wanted: [option: string, value: number][] = [
+    ["-c", 0],
+    ["-n", fixedLimits.openFiles],
+    ["-f", (of.limits.fileMb * bytesPerMb) / fileUnit],
+    ...(of.dataMb === null ? [] : [["-d", of.dataMb * kilobytesPerMb] satisfies [string, number]]),
+    ["-S -t", of.limits.cpuS],
+    ["-H -t", of.limits.cpuS + 2],
+    [processes, of.processes],
+  ];
+  return wanted.map(
+    ([option, value]) =>
+      `ulimit ${option} ${value} 2>/dev/null || { has=$(ulimit ${option}); [ "$has" != unlimited ] && [ "$has" -le ${value} ]; } || { echo "cannot set the limit ulimit ${option} ${value}" >&2; exit ${notStarted.noLimits}; }`,
+  );
+}
+
+/** The control channel ends when the server does. Whatever can be found of the run is then killed without it. */
+function orphanLines(kill: FirstProcess["onOrphaned"]): string[] {
+  if (kill === "nothing") return [];
+  const everyone =
+    kill === "whole account"
+      ? "kill -KILL -1"
+      : `for at in $(grep -lsz "^FAIRLEAD_RUN=$0\\$" /proc/[0-9]*/environ); do at=\${at#/proc/}; [ "\${at%/environ}" = "$BASHPID" ] || kill -KILL "\${at%/environ}"; done`;
+  return [
+    `{ trap '' TERM; while read -r word; do :; done; for round in 1 2 3; do ${everyone}; done; } <&0 >/dev/null 2>&1 ${closing(descriptors.stdin)} ${closing(descriptors.stderr)} &`,
+    "waiter=$!",
+  ];
+}
+
+/** After a TERM the other processes get their grace too: the end of process 1 would kill them at once. */
+const lingerLines = [`[ -z "$stopping" ] || while kill -0 -1 2>/dev/null; do sleep 0.02; done`];
+
+/** What waits for the server's end is done; its death must not be told on the status channel. */
+const releaseLines = ["exec 2>/dev/null", `kill -KILL "$waiter"`];
+
+function directoryLines(directory: string | null): string[] {
+  if (directory === null) return [];
+  const quoted = `'${directory.replaceAll("'", "'\\''")}'`;
+  return [`cd -- ${quoted} || exit ${notStarted.noDirectory}`];
+}
+
+function closing(descriptor: number): string {
+  return `${descriptor}<&-`;
+}

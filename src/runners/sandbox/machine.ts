@@ -1,0 +1,61 @@
+import { mkdirSync, rmSync } from "node:fs";
+import { release } from "node:os";
+import { join } from "node:path";
+import { type Accounts, createAccounts, findAccountRange } from "./accounts.ts";
+import { type Cgroups, findCgroups } from "./cgroups.ts";
+import { type ChannelStock, createChannelStock } from "./channels.ts";
+import { type Gateway, openGateway } from "./gateway.ts";
+import { processIds } from "./processes.ts";
+import { isReachable } from "./reachable.ts";
+import { tasksOf } from "./usage.ts";
+
+/** What this machine offers to hold runs, opened once. */
+export type Machine = {
+  readonly accounts: Accounts | null;
+  readonly cgroups: Cgroups | null;
+  readonly channels: ChannelStock;
+  readonly gateway: Gateway | null;
+  readonly stateDir: string;
+  /** Set when runs cannot get to the data directory; why. */
+  readonly unreachable: string | null;
+  close(): Promise<void>;
+};
+
+/** Looks the machine over; `dataDir` is where payloads are. What an earlier server left in its state directory is removed. */
+export async function openMachine(tag: string, dataDir: string): Promise<Machine> {
+  const stateDir = join(dataDir, "sandbox");
+  mkdirSync(dataDir, { recursive: true });
+  rmSync(stateDir, { recursive: true, force: true });
+  mkdirSync(stateDir, { mode: 0o700 });
+  const range = findAccountRange();
+  const cgroups = findCgroups(tag);
+  const gate = range === null || isReachable(dataDir) ? null : await openGateway(dataDir);
+  const gateway = typeof gate === "string" ? null : gate;
+  return {
+    accounts: range === null ? null : createAccounts(range),
+    cgroups,
+    channels: createChannelStock(stateDir),
+    gateway,
+    stateDir,
+    unreachable: typeof gate === "string" ? gate : null,
+    close: async () => {
+      await gateway?.close();
+      cgroups?.close();
+      rmSync(stateDir, { recursive: true, force: true });
+    },
+  };
+}
+
+const perNamespaceSince = { major: 5, minor: 14 };
+
+/** Tasks that the kernel counts with a run's although they are not its own. Linux 5.14 counts each user namespace by itself. */
+export function otherTasks(machine: Machine, hasNamespace: boolean): () => number {
+  const [major = 0, minor = 0] = release()
+    .split(".")
+    .map((part) => Number.parseInt(part, 10));
+  const { major: since, minor: sinceMinor } = perNamespaceSince;
+  const isPerNamespace = major > since || (major === since && minor >= sinceMinor);
+  if (machine.accounts !== null || (hasNamespace && isPerNamespace)) return () => 0;
+  const uid = process.getuid?.() ?? 0;
+  return () => tasksOf(uid, processIds());
+}

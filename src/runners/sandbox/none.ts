@@ -1,0 +1,83 @@
+import { dataMbFor, firstProcess } from "./first-process.ts";
+import type { SandboxDriver, SandboxRun, SandboxSpec } from "./driver.ts";
+import type { Machine } from "./machine.ts";
+import { descendantsOf, processesOf, processesTagged } from "./processes.ts";
+import { groupMembers } from "./run-cgroup.ts";
+import { isTimeout, sandboxRun } from "./run.ts";
+import { type Spawned, spawnFirst } from "./spawn.ts";
+import { runToken, tokenVariable } from "./tag.ts";
+
+const searchPath = "/usr/local/bin:/usr/bin:/bin";
+/** The first process, `timeout` and the one that waits for the server's end count against the limit as well. */
+const wrappers = 3;
+
+export type NoneOptions = {
+  tag: string;
+  machine: Machine;
+  /** Tasks that are not a run's own and yet counted with them. */
+  otherTasks(): number;
+};
+
+/**
+ * No isolation of what a command can see: a process group, limits, a clean environment and, when the server is root, an
+ * account of its own. Its processes are found by tree, tag, account and control group, whichever there are.
+ */
+export function createNoneDriver(options: NoneOptions): SandboxDriver {
+  return {
+    name: "none",
+    cutsNetwork: false,
+    endsWhole: false,
+    probe: () => Promise.resolve(null),
+    start: (spec) => start(options, spec),
+  };
+}
+
+function start(options: NoneOptions, spec: SandboxSpec): SandboxRun {
+  const { gateway } = options.machine;
+  const token = runToken(options.tag, spec.runId);
+  const directory = gateway === null ? spec.directory : gateway.inside(spec.directory);
+  const spawned = spawnFirst({
+    argv: [
+      ...(gateway === null ? [] : gateway.enter(spec.identity)),
+      ...firstArguments(options, spec, token, directory),
+    ],
+    environment: {
+      HOME: directory,
+      PATH: searchPath,
+      LANG: "C.UTF-8",
+      ...spec.environment,
+      [tokenVariable]: token,
+    },
+    stdout: spec.stdout,
+    further: [spec.stderr, spec.stdin],
+    account: gateway === null ? spec.identity : null,
+  });
+  return sandboxRun(spawned, {
+    find: () => findProcesses(spec, spawned, token),
+    waiting: () => spawned.pid,
+    isWrapper: isTimeout,
+  });
+}
+
+function firstArguments({ otherTasks }: NoneOptions, spec: SandboxSpec, token: string, directory: string) {
+  return firstProcess({
+    shell: { path: Bun.which("bash") ?? "/bin/bash", dialect: "bash" },
+    token,
+    command: spec.command,
+    directory,
+    limits: spec.limits,
+    processes: spec.limits.processes + wrappers + otherTasks(),
+    dataMb: spec.cgroup === null ? dataMbFor(spec.limits) : null,
+    isInit: false,
+    onOrphaned: spec.identity?.exclusive === true ? "whole account" : "tagged",
+  });
+}
+
+function findProcesses(spec: SandboxSpec, spawned: Spawned, token: string): number[] {
+  const found = new Set(spawned.hasExited() ? [] : descendantsOf(spawned.pid));
+  for (const pid of processesTagged(token)) found.add(pid);
+  if (spec.identity?.exclusive === true) for (const pid of processesOf(spec.identity.uid)) found.add(pid);
+  if (spec.cgroup !== null) for (const pid of groupMembers(spec.cgroup)) found.add(pid);
+  found.delete(spawned.pid);
+  return [...found];
+}

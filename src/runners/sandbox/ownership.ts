@@ -1,0 +1,48 @@
+import { lchownSync, chmodSync, lstatSync, opendirSync } from "node:fs";
+import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import type { Accounts } from "./accounts.ts";
+import type { RunIdentity } from "./driver.ts";
+
+const entriesAtOnce = 500;
+const ownerOnly = 0o700;
+
+/**
+ * Gives a payload's directory to the account that will run in it. Only a directory that still belongs to the server is
+ * changed, and the directory itself last: once it belongs to an account of ours, user code may have run in it, and
+ * nothing in it is ever touched by path again (CVE-2024-28189). Throws when it belongs to somebody else.
+ */
+export async function takeOwnership(directory: string, accounts: Accounts): Promise<RunIdentity> {
+  const owner = lstatSync(directory).uid;
+  if (owner === process.getuid?.()) return await handOver(directory, accounts);
+  if (accounts.owns(owner)) return accounts.take(owner);
+  throw new Error(`the files belong to account ${owner}, which is neither the server nor an account of its runs`);
+}
+
+async function handOver(directory: string, accounts: Accounts): Promise<RunIdentity> {
+  const identity = accounts.take(null);
+  try {
+    await chownBelow(directory, identity);
+    chmodSync(directory, ownerOnly);
+    lchownSync(directory, identity.uid, identity.gid);
+    return identity;
+  } catch (fault) {
+    accounts.give(identity);
+    throw fault;
+  }
+}
+
+async function chownBelow(directory: string, identity: RunIdentity): Promise<void> {
+  const waiting = [directory];
+  let seen = 0;
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const entries = opendirSync(next);
+    for (let entry = entries.readSync(); entry !== null; entry = entries.readSync()) {
+      const path = join(next, entry.name);
+      lchownSync(path, identity.uid, identity.gid);
+      if (entry.isDirectory()) waiting.push(path);
+      if (++seen % entriesAtOnce === 0) await setImmediate();
+    }
+    entries.closeSync();
+  }
+}

@@ -1,0 +1,116 @@
+import { constants } from "node:os";
+import type { Subprocess } from "bun";
+import type { SandboxExit } from "./driver.ts";
+import { within } from "./within.ts";
+
+const statusCharsMax = 4_096;
+const statusEndMs = 250;
+const bytesPerMb = 1_048_576;
+/** Second names of signals that have a better known one. */
+const aliases = ["SIGIOT", "SIGPOLL"];
+const signalNames = new Map(
+  Object.entries(constants.signals).flatMap(([name, number]) => (aliases.includes(name) ? [] : [[number, name]])),
+);
+/** The shell reports every death by a signal in words, except these: an interrupt, a broken pipe and, where built so, a TERM. */
+const unreportedSignals = new Set([15]);
+
+export type Spawned = {
+  readonly pid: number;
+  readonly ready: Promise<boolean>;
+  readonly exited: Promise<SandboxExit>;
+  go(): boolean;
+  /** No `go` from now on. */
+  forbid(): void;
+  /** Closes the control channel. */
+  release(): void;
+  hasExited(): boolean;
+};
+
+export type SpawnOptions = {
+  argv: string[];
+  environment: Record<string, string>;
+  stdout: number;
+  /** From descriptor 3 on. */
+  further: number[];
+  account: { uid: number; gid: number } | null;
+};
+
+/** Starts the first process with its control and status channels. Spawn only from the main thread: the parent-death signal is the thread's. */
+export function spawnFirst(options: SpawnOptions): Spawned {
+  const child = Bun.spawn(options.argv, {
+    stdio: ["pipe", options.stdout, "pipe", ...options.further],
+    detached: true,
+    env: options.environment,
+    ...(options.account === null ? {} : { uid: options.account.uid, gid: options.account.gid }),
+  });
+  const status = readStatus(child.stderr);
+  let isForbidden = false;
+  return {
+    pid: child.pid,
+    ready: status.first,
+    exited: child.exited.then(async () => describeExit(child, await status.whole())),
+    go: () => {
+      if (isForbidden || child.exitCode !== null || child.signalCode !== null) return false;
+      child.stdin.write("go\n");
+      child.stdin.flush();
+      return true;
+    },
+    forbid: () => {
+      isForbidden = true;
+    },
+    release: () => {
+      child.stdin.end();
+    },
+    hasExited: () => child.exitCode !== null || child.signalCode !== null,
+  };
+}
+
+function describeExit(child: Subprocess, status: string): SandboxExit {
+  const usage = child.resourceUsage();
+  const said = status.replace(/(^|\n)R\n/, "$1").trim();
+  return {
+    ...ending(child, said, isReady(status)),
+    endedItself: child.exitCode !== null,
+    cpuMs: usage === undefined ? null : Number(usage.cpuTime.total) / 1_000,
+    maxRssMb: usage === undefined ? null : usage.maxRSS / bytesPerMb,
+  };
+}
+
+/** What is said after `R` can only be the shell telling of a signal. */
+function ending(child: Subprocess, said: string, wasReady: boolean): Pick<SandboxExit, "code" | "signal" | "fault"> {
+  const { exitCode, signalCode } = child;
+  if (!wasReady && signalCode === null)
+    return { code: exitCode, signal: null, fault: said === "" ? `exit code ${exitCode}` : said };
+  if (exitCode === null) return { code: null, signal: signalCode === null ? null : String(signalCode), fault: null };
+  const signal = signalNames.get(exitCode - 128);
+  const wasSignalled = signal !== undefined && (said !== "" || unreportedSignals.has(exitCode - 128));
+  return wasSignalled ? { code: null, signal, fault: null } : { code: exitCode, signal: null, fault: null };
+}
+
+type Status = { first: Promise<boolean>; whole(): Promise<string> };
+
+/** Reads the status channel to its end, so that nobody blocks on it; keeps the first characters. */
+function readStatus(stream: ReadableStream<Uint8Array>): Status {
+  let text = "";
+  const { promise: first, resolve } = Promise.withResolvers<boolean>();
+  const ended = (async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) {
+      text = (text + decoder.decode(chunk, { stream: true })).slice(0, statusCharsMax);
+      if (isReady(text)) resolve(true);
+    }
+    resolve(isReady(text));
+  })();
+  return {
+    first,
+    // A process that outlives the first one may hold the channel open, where no namespace ends it.
+    whole: async () => {
+      await within(statusEndMs, ended);
+      return text;
+    },
+  };
+}
+
+function isReady(status: string): boolean {
+  return status.startsWith("R\n") || status.includes("\nR\n");
+}

@@ -1,0 +1,182 @@
+import { setPriority } from "node:os";
+import type { RunFacts, StopReason } from "../contract.ts";
+import type { Limits } from "../limits.ts";
+import { fixedLimits, type SandboxExit, type SandboxRun } from "./driver.ts";
+import type { ByteConsumer } from "./drain.ts";
+import { type Prepared, prepareRun } from "./prepare.ts";
+import type { RunCgroup } from "./run-cgroup.ts";
+import type { Sandbox } from "./sandbox.ts";
+import { createStopping, graceMsFor, type Stopping } from "./stopping.ts";
+import { type Watch, watchRun } from "./watch.ts";
+import { within } from "./within.ts";
+
+/** A command to run in a sandbox to its end. Times in milliseconds. */
+export type SandboxedCommand = {
+  runId: string;
+  command: string[];
+  /** The one place the command may write to that outlives it; its working directory and HOME. */
+  directory: string;
+  /** The limits in force. */
+  limits: Limits;
+  /** Wall time; the lower of this and `limits.wallS` counts. */
+  timeoutMs: number;
+  /** Between TERM and KILL. */
+  graceMs: number;
+  environment?: Record<string, string>;
+  /** What the command reads on stdin; nothing when absent. */
+  stdin?: Uint8Array;
+  /** Further host paths shown read-only under their own names. */
+  readOnly?: string[];
+  onOutput: ByteConsumer;
+  /** Absent: stderr joins stdout, in the order in which both were written. */
+  onErrors?: ByteConsumer;
+};
+
+/** How it ended. `fault` is set when the command never started, and says why. */
+export type SandboxedEnd = {
+  reason: StopReason | null;
+  fault: string | null;
+  /** The kernel killed a process of it for want of memory. */
+  ranOutOfMemory: boolean;
+  /** Processes that could not be killed: none, unless the kernel itself is stuck. */
+  survivors: number;
+  facts: RunFacts;
+};
+
+export type SandboxedRun = {
+  /** Never rejects. When it resolves nothing of the run is alive and all output was handed over. */
+  readonly done: Promise<SandboxedEnd>;
+  /** Any number of times; the first reason counts. */
+  stop(reason: StopReason): void;
+};
+
+const readyMs = 30_000;
+const stepMs = 20;
+
+/** Runs one command: limits, output, stop ladder, and the proof that nothing is left. */
+export function runSandboxed(sandbox: Sandbox, command: SandboxedCommand): SandboxedRun {
+  const stopping = createStopping();
+  const done = perform(sandbox, command, stopping).catch((fault: unknown) =>
+    neverStarted(sandbox, command, stopping, fault instanceof Error ? fault.message : String(fault)),
+  );
+  return { done, stop: stopping.stop };
+}
+
+async function perform(sandbox: Sandbox, command: SandboxedCommand, stopping: Stopping): Promise<SandboxedEnd> {
+  const prepared = await prepareRun(sandbox, command);
+  try {
+    const run = sandbox.driver.start(prepared.spec);
+    prepared.release();
+    return await carryThrough(sandbox, command, stopping, prepared, run);
+  } finally {
+    await prepared.clear();
+  }
+}
+
+async function carryThrough(
+  sandbox: Sandbox,
+  command: SandboxedCommand,
+  stopping: Stopping,
+  prepared: Prepared,
+  run: SandboxRun,
+): Promise<SandboxedEnd> {
+  if (!(await comesUp(run, prepared.cgroup, stopping))) {
+    await run.kill();
+    const { fault } = await run.exited;
+    return neverStarted(sandbox, command, stopping, fault ?? `the sandbox did not come up within ${readyMs / 1_000} s`);
+  }
+  const startedAt = performance.now();
+  const watch = watchRun({
+    directory: command.directory,
+    limits: command.limits,
+    boundsMemory: prepared.cgroup === null,
+    processes: run.processes,
+    onExceeded: stopping.stop,
+  });
+  const deadline = setTimeout(() => stopping.stop(tooLong(command)), wallMsOf(command));
+  const ladder = stopping.asked.then((reason) =>
+    climbDown(run, sandbox.driver.endsWhole, graceMsFor(reason, command.graceMs)),
+  );
+  const exit = await run.exited;
+  const reason = stopping.reason();
+  const wallMs = performance.now() - startedAt;
+  clearTimeout(deadline);
+  watch.stop();
+  const isOver = sandbox.driver.endsWhole && exit.endedItself;
+  const survivors = reason !== null ? await ladder : isOver ? 0 : await run.kill();
+  await prepared.finishOutput();
+  const ranOutOfMemory = (prepared.cgroup?.outOfMemoryKills() ?? 0) > 0;
+  const facts = { ...factsOf(sandbox, command), ...measured(exit, watch), wallMs };
+  return { reason, fault: null, ranOutOfMemory, survivors, facts };
+}
+
+/** True once the command has been let go. */
+async function comesUp(run: SandboxRun, cgroup: RunCgroup | null, stopping: Stopping): Promise<boolean> {
+  const joining = cgroup?.join(run.pid);
+  const isReady = await within(readyMs, Promise.race([run.ready, stopping.asked.then(() => false)]));
+  const hasJoined = await joining;
+  const waiting = run.waiting();
+  if (isReady !== true || hasJoined === false || waiting === null) return false;
+  lowerPriority(waiting);
+  if (waiting !== run.pid && (await cgroup?.join(waiting)) === false) return false;
+  return stopping.reason() === null && run.go();
+}
+
+/** Everything the command starts inherits it. */
+function lowerPriority(pid: number): void {
+  try {
+    setPriority(pid, fixedLimits.niceness);
+  } catch {
+    // It ended already; its exit says why.
+  }
+}
+
+/** TERM, grace, KILL. Resolves with what is left, which is nothing. */
+async function climbDown(run: SandboxRun, endsWhole: boolean, graceMs: number): Promise<number> {
+  let hasExited = false;
+  const exited = run.exited.then(() => {
+    hasExited = true;
+  });
+  if (graceMs > 0) run.terminate();
+  const until = performance.now() + graceMs;
+  const isOver = () => hasExited && (endsWhole || run.processes().length === 0);
+  while (performance.now() < until && !isOver()) {
+    const pauseMs = Math.min(stepMs, Math.max(1, until - performance.now()));
+    await (hasExited ? Bun.sleep(pauseMs) : Promise.race([exited, Bun.sleep(pauseMs)]));
+  }
+  return await run.kill();
+}
+
+function tooLong(command: SandboxedCommand): StopReason {
+  return { code: "timed_out", message: `it did not end within ${wallMsOf(command) / 1_000} s` };
+}
+
+function wallMsOf(command: SandboxedCommand): number {
+  // A timer's longest delay; longer ones would fire at once.
+  return Math.min(command.timeoutMs, command.limits.wallS * 1_000, 2_147_483_647);
+}
+
+function neverStarted(sandbox: Sandbox, command: SandboxedCommand, stopping: Stopping, fault: string): SandboxedEnd {
+  const reason = stopping.reason();
+  const facts = factsOf(sandbox, command);
+  return { reason, fault: reason === null ? fault : null, ranOutOfMemory: false, survivors: 0, facts };
+}
+
+/** Before anything was measured. A network that the tier does not cut is said to be open. */
+function factsOf(sandbox: Sandbox, { limits }: SandboxedCommand): RunFacts {
+  const network = limits.network || !sandbox.driver.cutsNetwork;
+  return {
+    sandbox: sandbox.describe(network),
+    wallMs: 0,
+    cpuMs: null,
+    maxRssMb: null,
+    exitCode: null,
+    signal: null,
+    limits: { ...limits, network },
+  };
+}
+
+function measured(exit: SandboxExit, watch: Watch): Partial<RunFacts> {
+  const maxRssMb = exit.maxRssMb === null ? null : Math.max(exit.maxRssMb, watch.peakMb());
+  return { exitCode: exit.code, signal: exit.signal, cpuMs: exit.cpuMs, maxRssMb };
+}
