@@ -36,7 +36,8 @@ export type Submission = {
   /** SHA-256 of what was asked; the same id or key with another fingerprint is refused. */
   fingerprint?: string;
   concurrency?: { key: string; max: number };
-  payloadId?: number;
+  /** The files that came with it, in place under this id. Their row is written with the job. */
+  payload?: { id: number; files: number; bytes: number; manifestJson: string };
   webhook?: WebhookSpec;
   details?: Record<string, unknown>;
   traceparent?: string;

@@ -3,6 +3,7 @@ import { EngineError } from "../errors.ts";
 import { createBatcher } from "./batch.ts";
 import type { Engine } from "./context.ts";
 import { announceQueued } from "./notify.ts";
+import { insertPayloads } from "./payloads.ts";
 import { prepare, type Prepared } from "./submit-rows.ts";
 import { submitSql } from "./submit-sql.ts";
 import type { Receipt, Submission } from "./submission.ts";
@@ -89,8 +90,8 @@ function prepareAll(engine: Engine, group: Submission[]): Prepared[] {
 }
 
 async function write(engine: Engine, prepared: Prepared[]): Promise<Written[]> {
-  const needsQueue = prepared.some((entry) => entry.message !== null);
-  const fresh = needsQueue
+  const isOneStatement = prepared.every((entry) => entry.message === null && entry.submission.payload === undefined);
+  const fresh = !isOneStatement
     ? await engine.db.sql.begin((tx) => insert(engine, tx, prepared))
     : await insert(engine, engine.db.sql, prepared);
   settle(engine, prepared, fresh);
@@ -104,6 +105,11 @@ async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise
   const tasks = JSON.stringify(distinct.flatMap((entry) => entry.tasks));
   const rows = await runs.unsafe<{ id: string }[]>(submitSql, [jobs, tasks], { prepare: true });
   const fresh = new Set(rows.map((row) => row.id));
+  await insertPayloads(
+    runs,
+    engine.nodeId,
+    distinct.filter((entry) => fresh.has(entry.id)),
+  );
   const messages = distinct.flatMap((entry) => (entry.message !== null && fresh.has(entry.id) ? [entry.message] : []));
   if (messages.length > 0) {
     await engine.queue.put(runs, messages);

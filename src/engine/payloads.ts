@@ -1,0 +1,76 @@
+import type { Runs, Sql } from "../db/client.ts";
+import type { Failure } from "../runners/contract.ts";
+import type { Status } from "./status.ts";
+import type { Submission } from "./submission.ts";
+
+/** What a payload's readers need of its job. */
+export type PayloadState = {
+  id: number;
+  jobId: string;
+  status: Status;
+  error: Failure | null;
+  cleaned: boolean;
+  cancelRequested: boolean;
+  nodeId: string | null;
+};
+
+/** The id that the next payload will have. Ids of submissions that fail are never used again. */
+export async function reservePayloadId(sql: Sql): Promise<number> {
+  const [row] = await sql<{ id: number }[]>`SELECT nextval('payloads_id_seq')::int AS id`;
+  if (row === undefined) throw new Error("the database gave no payload id");
+  return row.id;
+}
+
+/** Writes the rows of the payloads that came with these jobs, in the transaction that writes the jobs. */
+export async function insertPayloads(
+  tx: Runs,
+  nodeId: string,
+  jobs: { id: string; submission: Submission }[],
+): Promise<void> {
+  for (const { id, submission } of jobs) {
+    if (submission.payload === undefined) continue;
+    const { payload } = submission;
+    await tx.unsafe(
+      "INSERT INTO payloads (id, job_id, files, bytes, manifest, node_id) VALUES ($1, $2, $3, $4, $5::text::json, $6)",
+      [payload.id, id, payload.files, payload.bytes, payload.manifestJson, nodeId],
+    );
+  }
+}
+
+/** What is there after a run. */
+export async function updatePayload(
+  sql: Sql,
+  id: number,
+  now: { files: number; bytes: number; manifestJson: string },
+): Promise<void> {
+  await sql`UPDATE payloads SET files = ${now.files}, bytes = ${now.bytes}, manifest = ${now.manifestJson}::text::json WHERE id = ${id}`;
+}
+
+/** A payload with the state of its job, or null. */
+export async function readPayload(sql: Sql, id: number): Promise<PayloadState | null> {
+  const [row] = await sql<
+    {
+      id: number;
+      job_id: string;
+      status: Status;
+      error: string | null;
+      cleaned: boolean;
+      stopping: boolean;
+      node_id: string | null;
+    }[]
+  >`
+    SELECT p.id, p.job_id, j.status, k.error::text AS error, p.cleaned_at IS NOT NULL AS cleaned,
+      coalesce(k.stop_reason = 'cancelled', false) AS stopping, p.node_id
+    FROM payloads p JOIN jobs j ON j.id = p.job_id LEFT JOIN tasks k ON k.job_id = j.id AND k.index = 0
+    WHERE p.id = ${id}`;
+  if (row === undefined) return null;
+  return {
+    id: row.id,
+    jobId: row.job_id,
+    status: row.status,
+    error: row.error === null ? null : JSON.parse(row.error),
+    cleaned: row.cleaned,
+    cancelRequested: row.stopping,
+    nodeId: row.node_id,
+  };
+}
