@@ -9,8 +9,9 @@ export function createPool(options: { count: number; chunkBytes: number }): Pool
   return {
     next() {
       turn = (turn + 1) % options.count;
-      buffers[turn] ??= Buffer.allocUnsafeSlow(options.chunkBytes);
-      return buffers[turn];
+      const buffer = buffers[turn] ?? Buffer.allocUnsafeSlow(options.chunkBytes);
+      buffers[turn] = buffer;
+      return buffer;
     },
   };
 }

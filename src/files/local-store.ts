@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { EngineError } from "../errors.ts";
 import { describeTree, hashFile, listTree, type Manifest, readManifest } from "./manifest.ts";
 import { moveIn, moveOut } from "./move.ts";
+import { payloadName } from "./payload-name.ts";
 import { removeTree } from "./remove.ts";
 import { createSavedManifests } from "./saved-manifests.ts";
 import { createStaging, type StagedFile } from "./staging.ts";
@@ -63,14 +64,6 @@ export function createLocalStore(options: { dataDir: string }): FileStore {
       return (await sweepOld(staging, { olderThanMs })) + (await sweepOld(trash, { olderThanMs }));
     },
   };
-}
-
-/** Ids are path segments here, so nothing but a positive integer may pass. */
-export function payloadName(payloadId: number): string {
-  if (!Number.isSafeInteger(payloadId) || payloadId < 1) {
-    throw new EngineError("not_found", `There is no payload ${payloadId}`);
-  }
-  return String(payloadId);
 }
 
 /** Describes a staging directory with the hashes that are known already. */

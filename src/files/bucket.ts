@@ -1,0 +1,108 @@
+import { S3Client } from "bun";
+import { EngineError } from "../errors.ts";
+import { readChunks, createPool } from "./chunks.ts";
+import { codeOf } from "./descriptor.ts";
+import type { TakenFile } from "./manifest.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+export type BucketOptions = {
+  bucket: string;
+  endpoint: string;
+  region: string;
+  accessKeyId: string;
+  secretAccessKey: string;
+};
+
+/** An S3 bucket. Refuses what is not there with `not_found`, everything else that goes wrong with `unavailable`. */
+export type Bucket = {
+  put(key: string, content: string | Bytes): Promise<void>;
+  /** Uploads an open file up to the size it had; gives every chunk to `seen` on the way. */
+  putFile(key: string, file: TakenFile, seen: (chunk: Bytes) => void): Promise<void>;
+  text(key: string): Promise<string>;
+  /** The content of an object of that size, or a part of it (offsets, both included). */
+  stream(key: string, of: Content): AsyncGenerator<Bytes>;
+  download(key: string, path: string): Promise<void>;
+  remove(key: string): Promise<void>;
+  /** Up to 1,000 keys. */
+  keys(prefix: string): Promise<string[]>;
+};
+
+type Content = { bytes: number; span?: { start: number; end: number } | undefined };
+
+// Files up to this size go in one request; memory holds it once for each file under way.
+const onePutBytesMax = 4_194_304;
+const partBytes = 8_388_608;
+const partsAtOnce = 2;
+const chunkBytes = 1_048_576;
+
+export function openBucket(options: BucketOptions): Bucket {
+  const client = new S3Client({ ...options, retry: 3, partSize: partBytes, queueSize: partsAtOnce });
+  return {
+    put: (key, content) => asked(key, async () => void (await client.write(key, content))),
+    putFile: (key, file, seen) => asked(key, () => upload(client, { key, file, seen })),
+    text: (key) => asked(key, () => client.file(key).text()),
+    stream: (key, content) => download(client, key, content),
+    download: (key, path) => asked(key, async () => void (await Bun.write(path, client.file(key)))),
+    remove: (key) => asked(key, () => client.delete(key)),
+    keys: (prefix) => asked(prefix, async () => ((await client.list({ prefix })).contents ?? []).map(({ key }) => key)),
+  };
+}
+
+async function upload(
+  client: S3Client,
+  { key, file, seen }: { key: string; file: TakenFile; seen: (chunk: Bytes) => void },
+): Promise<void> {
+  const pool = createPool({ count: 1, chunkBytes: Math.min(chunkBytes, file.stat.size + 1) });
+  const chunks = readChunks(file.fd, { start: 0, length: file.stat.size, pool });
+  if (file.stat.size <= onePutBytesMax) {
+    const whole: Bytes[] = [];
+    for await (const chunk of chunks) {
+      seen(chunk);
+      whole.push(chunk.slice());
+    }
+    await client.write(key, whole.length === 1 && whole[0] !== undefined ? whole[0] : Buffer.concat(whole));
+    return;
+  }
+  const writer = client.file(key).writer({ partSize: partBytes, queueSize: partsAtOnce });
+  for await (const chunk of chunks) {
+    seen(chunk);
+    await writer.write(chunk);
+    await writer.flush();
+  }
+  await writer.end();
+}
+
+async function* download(client: S3Client, key: string, content: Content): AsyncGenerator<Bytes> {
+  const { start, end } = content.span ?? { start: 0, end: content.bytes - 1 };
+  // Some stores refuse a range of an empty object, which is what reading one asks for.
+  if (end < start) return;
+  const reader = client
+    .file(key)
+    .slice(start, end + 1)
+    .stream()
+    .getReader();
+  let left = end - start + 1;
+  try {
+    while (left > 0) {
+      const { value } = await asked(key, () => reader.read());
+      if (value === undefined) throw new EngineError("unavailable", `The object ${key} ends ${left} bytes too early`);
+      left -= value.length;
+      yield value;
+    }
+  } finally {
+    await reader.cancel();
+  }
+}
+
+async function asked<T>(key: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (cause) {
+    const code = codeOf(cause);
+    if (code === "NoSuchKey") throw new EngineError("not_found", `There is no object ${key}`, { cause });
+    throw new EngineError("unavailable", `The object store failed (${code}): look at S3_ENDPOINT and S3_BUCKET`, {
+      cause,
+    });
+  }
+}
