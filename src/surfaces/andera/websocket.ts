@@ -1,7 +1,7 @@
 import type { Server } from "bun";
 import type { AnderaDeps } from "./deps.ts";
+import { createKeyring } from "../../http/keyring.ts";
 import { slotsOf, statusOf, systemOf } from "./health.ts";
-import { keyRing } from "./keys.ts";
 
 const pushEveryMs = 1_000;
 const closeUnauthorized = 4001;
@@ -18,7 +18,7 @@ export function listenForBalancers(
   deps: AnderaDeps,
   address: { hostname: string; port: number },
 ): { port: number; stop(): Promise<void> } {
-  const ring = keyRing([deps.lbAuthKey]);
+  const ring = createKeyring([deps.lbAuthKey]);
   const peers = new Set<Bun.ServerWebSocket<Peer>>();
   const server: Server<Peer> = Bun.serve<Peer>({
     ...address,
@@ -26,7 +26,7 @@ export function listenForBalancers(
     idleTimeout: 30,
     fetch(request, own) {
       const key = request.headers.get("sec-websocket-protocol");
-      const allowed = !ring.isEmpty && ring.has(key) && peers.size < connectionsMax;
+      const allowed = !ring.isEmpty && ring.labelOf(key) !== null && peers.size < connectionsMax;
       if (own.upgrade(request, { data: { allowed } })) return undefined;
       return new Response("This port speaks WebSocket with a load balancer", {
         status: 426,

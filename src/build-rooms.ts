@@ -1,0 +1,154 @@
+import { openReadyDatabase } from "./app-database.ts";
+import type { Config } from "./config.ts";
+import type { Render } from "./engine/deliveries.ts";
+import { createEngine } from "./engine/engine.ts";
+import { createAppender } from "./engine/events.ts";
+import { createFinisher } from "./engine/finish.ts";
+import { createSubmitter } from "./engine/submit.ts";
+import { createLocalStore } from "./files/local-store.ts";
+import type { Log } from "./log.ts";
+import { Queue } from "./queue/boss.ts";
+import type { Rooms } from "./rooms.ts";
+import { createFunctionRunner } from "./runners/function/runner.ts";
+import { checkHeaders } from "./webhooks/headers.ts";
+import { Sender } from "./webhooks/deliver.ts";
+import { parseNetworks } from "./webhooks/networks.ts";
+import { deriveSealKey, loadSealKey } from "./webhooks/seal-key.ts";
+import type { SealKey } from "./webhooks/seal.ts";
+import { parseSecrets } from "./webhooks/sign.ts";
+import { Node } from "./worker/node.ts";
+import { Worker } from "./worker/worker.ts";
+
+export type BuildOptions = {
+  config: Config;
+  log: Log;
+  /** The environment that functions inherit, less the secrets. */
+  environment: Readonly<Record<string, string | undefined>>;
+  renders: Record<string, Render>;
+};
+
+/** Opens the database and builds every room on it. Nothing works yet: see `startRooms`. */
+export async function buildRooms({ config, log, environment, renders }: BuildOptions): Promise<Rooms> {
+  const webhookAllow = parseNetworks(config.webhookAllow);
+  const secrets = parseSecrets(config.webhookSecrets);
+  const webhookHeaders = checkHeaders(config.webhookHeaders, "/WEBHOOK_HEADERS");
+  const [database, functions] = await both(
+    openReadyDatabase(config, log),
+    createFunctionRunner({ directory: config.functionsDir, slots: config.slots, log, environment }),
+  );
+  const { db } = database;
+  const queue = await Queue.open(db.sql);
+  const engine = createEngine({ db, queue, nodeId: config.nodeName, queueMax: config.queueMax, renders });
+  const submitter = createSubmitter(engine);
+  const finisher = createFinisher(engine);
+  const appender = createAppender(engine);
+  const files = createLocalStore({ dataDir: config.dataDir });
+  const sealKeys = await sealKeysOf(config);
+  const worker = new Worker({
+    engine,
+    finisher,
+    appender,
+    log,
+    runners: [{ runner: functions, slots: config.slots }],
+    canRun: (runner, target) => runner !== "function" || functions.catalog.get(target) !== undefined,
+  });
+  const node = new Node({ engine, worker, log, state: () => nodeState(config, worker) });
+  const sender = new Sender({
+    sql: db.sql,
+    log,
+    allow: webhookAllow,
+    timeoutMs: config.webhookTimeoutMs,
+    retries: { retriesMax: config.webhookRetriesMax, delayMs: config.webhookRetryDelayMs },
+    secrets,
+    headers: webhookHeaders,
+    sealKeys,
+  });
+  return {
+    config,
+    log,
+    database,
+    queue,
+    engine,
+    submitter,
+    finisher,
+    appender,
+    files,
+    functions,
+    worker,
+    node,
+    sender,
+    webhookAllow,
+    sealKeys,
+  };
+}
+
+/** The node takes its lease, then its worker starts to claim. */
+export async function startRooms(rooms: Rooms): Promise<void> {
+  const { engine, worker, sender, node } = rooms;
+  engine.lane = worker;
+  engine.onDelivery = () => sender.wake();
+  engine.onStop = (jobId) => worker.stop(jobId, "cancelled");
+  await node.start();
+  if (!engine.view.maintenance) worker.start();
+  sender.wake();
+}
+
+/** Ends everything in order: no new work, what runs gets `graceMs`, what is left goes back to the queue uncharged. */
+export async function stopRooms(rooms: Rooms, graceMs: number): Promise<void> {
+  const { engine, worker, sender, node, functions, submitter, finisher, queue, database, log } = rooms;
+  engine.view.draining = true;
+  worker.close();
+  const left = await worker.settled(graceMs);
+  if (left > 0) {
+    worker.stop(null, "interrupted");
+    const stuck = await worker.settled(stopPatienceMs);
+    log.warn("runs were interrupted by the shutdown", { interrupted: left, still_running: stuck });
+  }
+  await phase(rooms, "submits", () => submitter.idle());
+  await phase(rooms, "results", () => finisher.idle());
+  await phase(rooms, "webhooks", () => sender.stop());
+  await phase(rooms, "functions", () => functions.close());
+  await phase(rooms, "node", () => node.stop());
+  await phase(rooms, "queue", () => queue.close());
+  await phase(rooms, "database", () => database.close());
+}
+
+const stopPatienceMs = 10_000;
+const phaseTimeoutMs = 5_000;
+const version = "0.1.0";
+
+/** A phase that fails or hangs is logged, and the next one still runs. */
+async function phase(rooms: Rooms, name: string, work: () => Promise<void>): Promise<void> {
+  const late = Symbol("late");
+  try {
+    const timer = Bun.sleep(phaseTimeoutMs).then(() => late);
+    if ((await Promise.race([work(), timer])) === late)
+      rooms.log.warn("a phase of the shutdown took too long", { phase: name });
+  } catch (fault) {
+    rooms.log.warn("a phase of the shutdown failed", { phase: name, fault });
+  }
+}
+
+/** Nodes that share a database must read each other's headers; a node of its own keeps a key in its data directory. */
+async function sealKeysOf(config: Config): Promise<readonly SealKey[]> {
+  const shared = [...config.webhookSecrets, ...config.authKeys].map(deriveSealKey);
+  return config.databaseUrl !== "" && shared.length > 0 ? shared : [await loadSealKey(config.dataDir), ...shared];
+}
+
+function nodeState(config: Config, worker: Worker) {
+  return {
+    capabilities: { tags: config.nodeTags },
+    slots: worker.slots(),
+    region: config.region,
+    version,
+    lastClaimAtMs: worker.lastClaimAtMs,
+  };
+}
+
+/** Awaits two starts that go on at once; when one fails, its fault is thrown. */
+async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
+  const [first, second] = await Promise.allSettled([a, b]);
+  if (first.status === "rejected") throw first.reason;
+  if (second.status === "rejected") throw second.reason;
+  return [first.value, second.value];
+}
