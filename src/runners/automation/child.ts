@@ -34,6 +34,7 @@ async function run(order: TaskOrder, end: EndSignal): Promise<void> {
   const { output, failure } = await runTask(order, { browser, end, say });
   running = null;
   say({ kind: "done", nonce: order.nonce, output, failure });
+  if (end.reason === null) browser.prepareContext();
 }
 
 /** Lets the task put its files in order, closes the browser, and ends. The server kills what takes longer than its grace. */

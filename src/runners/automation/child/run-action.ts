@@ -65,7 +65,12 @@ function stepName(node: number, action: Action): StepName {
       return { node, action: `extract ${extraction.name}`, command: textOf(extraction, command[extraction.name]) };
     }
     case "other":
-      return { node, action: action.other.name, command: otherCommand(action.other) };
+      return {
+        node,
+        action: action.other.name,
+        command: otherCommand(action.other),
+        isBlind: action.other.name === "set_variable",
+      };
   }
 }
 

@@ -37,17 +37,21 @@ async function iterate(session: Session, node: LoopNode, runNodes: RunNodes): Pr
 async function iterationsOf(session: Session, node: LoopNode): Promise<Iterations> {
   let iterations: Iterations = { count: 0, frame: (index) => ({ indexName: node.indexName, index, variables: [] }) };
   const command = "locator" in node.over ? node.over.locator : node.over.variables.join(", ");
-  await runStep(session, { node: node.number, action: "loop", command }, async () => {
-    iterations =
-      "locator" in node.over
-        ? await overMatches(session, node, node.over)
-        : overValues(session, node, node.over.variables);
-    const max = node.iterationsMax ?? iterations.count;
-    if (iterations.count > max)
-      session.log.write("warn", `node ${node.number}, loop: only ${max} of ${iterations.count}`);
-    iterations.count = Math.min(iterations.count, max);
-    return null;
-  });
+  await runStep(
+    session,
+    { node: node.number, action: "loop", command, isBlind: "variables" in node.over },
+    async () => {
+      iterations =
+        "locator" in node.over
+          ? await overMatches(session, node, node.over)
+          : overValues(session, node, node.over.variables);
+      const max = node.iterationsMax ?? iterations.count;
+      if (iterations.count > max)
+        session.log.write("warn", `node ${node.number}, loop: only ${max} of ${iterations.count}`);
+      iterations.count = Math.min(iterations.count, max);
+      return null;
+    },
+  );
   return iterations;
 }
 

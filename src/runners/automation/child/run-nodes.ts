@@ -41,7 +41,7 @@ async function runNode(session: Session, node: AutomationNode): Promise<void> {
 async function runChoice(session: Session, node: ChoiceNode): Promise<void> {
   const { scope } = session;
   let isTrue = false;
-  await runStep(session, { node: node.number, action: "if", command: node.condition }, () => {
+  await runStep(session, { node: node.number, action: "if", command: node.condition, isBlind: true }, () => {
     isTrue = isConditionTrue(node.condition, {
       lookup: (name) => scope.lookup(name),
       interpolate: (text) => scope.fill(text),

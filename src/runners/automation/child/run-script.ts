@@ -9,7 +9,7 @@ import { runStep } from "./steps.ts";
 /** Runs a TypeScript automation to its end. Throws `AutomationFault` with what it threw. */
 export async function runScript(session: Session, automation: Automation): Promise<void> {
   const page = await session.end.guard(session.tabs.current());
-  await runStep(session, { node: null, action: "run", command: null }, async () => {
+  await runStep(session, { node: null, action: "run", command: null, isBlind: true }, async () => {
     const returned = await automation.run(contextOf(session, page));
     if (isObject(returned)) session.outputs.add(returned);
     return null;

@@ -22,7 +22,8 @@ export async function runTask(order: TaskOrder, { browser, end, say }: Running):
   try {
     browser.onGone = () => end.end("the browser ended unexpectedly");
     const { arrivalsDirectory } = browser.settings;
-    session = await openSession({ browser: await end.guard(browser.get()), order, arrivalsDirectory, end, say });
+    const context = await end.guard(browser.takeContext());
+    session = openSession({ context, order, arrivalsDirectory, end, say });
     const work = await workOf(order);
     failure = await failureOf(work.run(session));
     if (work.takeFinalScreenshot && end.reason === null) finalScreenshot = await takeFinalScreenshot(session);

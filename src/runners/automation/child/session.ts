@@ -1,4 +1,4 @@
-import type { Browser, BrowserContext, Dialog } from "playwright-core";
+import type { BrowserContext, Dialog } from "playwright-core";
 import type { AutomationDocument } from "../document-model.ts";
 import type { TaskOrder } from "../messages.ts";
 import { fromJson, type PythonValue } from "../python-value.ts";
@@ -12,7 +12,6 @@ import { TaskFiles } from "./task-files.ts";
 import { type Say, TaskLog } from "./task-log.ts";
 import { Trajectory } from "./trajectory.ts";
 
-const viewport = { width: 1_280, height: 720 };
 const closeTimeoutMs = 5_000;
 const dialogsNotedMax = 20;
 
@@ -35,15 +34,14 @@ export type Session = {
   servesPages: boolean;
 };
 
-type Opening = { browser: Browser; order: TaskOrder; arrivalsDirectory: string; end: EndSignal; say: Say };
+type Opening = { context: BrowserContext; order: TaskOrder; arrivalsDirectory: string; end: EndSignal; say: Say };
 
-/** Opens a context for one task. Nothing of an earlier task is visible in it. */
-export async function openSession({ browser, order, arrivalsDirectory, end, say }: Opening): Promise<Session> {
+/** Puts together what one task works with, around a context that belongs to it alone. */
+export function openSession({ context, order, arrivalsDirectory, end, say }: Opening): Session {
   const files = new TaskFiles(order.directory, order.uploadDirectories);
   const log = new TaskLog(files.path("logs"), order.nonce, say);
   const scope = openScope(order);
   const note = (text: string) => log.write("warn", scope.mask(text));
-  const context = await end.guard(browser.newContext({ acceptDownloads: true, viewport }));
   context.setDefaultTimeout(order.navigationTimeoutMs);
   const network = new NetworkLog();
   const downloads = new Downloads({ arrivalsDirectory, bytesMax: order.fileBytesMax, files, end, note });

@@ -4,8 +4,11 @@ import { faultText } from "./fault-text.ts";
 import type { Session } from "./session.ts";
 import type { Step } from "./trajectory.ts";
 
-/** What is being done, for logs and the trajectory. `command` may hold placeholders; it is shown without secrets. */
-export type StepName = { node: number | null; action: string; command: string | null };
+/**
+ * What is being done, for logs and the trajectory. `command` may hold placeholders; it is shown without secrets.
+ * A step that does not look at the page gets no picture unless it fails.
+ */
+export type StepName = { node: number | null; action: string; command: string | null; isBlind?: boolean };
 /** `skipped` carries why; anything else means that it was done. */
 export type StepResult = { skipped: string } | null;
 
@@ -57,9 +60,10 @@ async function record(
   name: StepName,
   end: { startedAt: number; durationMs: number; outcome: Step["outcome"]; error: string | null },
 ): Promise<void> {
-  const page = session.end.reason === null ? await session.end.guard(session.tabs.current()) : null;
+  const page = await pageNow(session);
+  const isPictured = name.isBlind !== true || end.outcome === "failed";
   const [screenshot, title] =
-    page === null ? [null, null] : await Promise.all([session.trajectory.picture(page), titleOf(page)]);
+    page === null || !isPictured ? [null, null] : await Promise.all([session.trajectory.picture(page), titleOf(page)]);
   session.trajectory.add({
     node: name.node,
     action: name.action,
@@ -72,6 +76,16 @@ async function record(
     title,
     screenshot,
   });
+}
+
+/** The tab that a step has left us in; null when the task has ended and there may be none. */
+async function pageNow(session: Session): Promise<Page | null> {
+  try {
+    return session.end.reason === null ? await session.end.guard(session.tabs.current()) : null;
+  } catch (fault) {
+    if (session.end.reason === null) throw fault;
+    return null;
+  }
 }
 
 async function titleOf(page: Page): Promise<string | null> {

@@ -19,6 +19,7 @@ export class Tabs {
     readonly context: BrowserContext,
     readonly events: TabEvents,
   ) {
+    for (const page of context.pages()) events.opened(page);
     context.on("page", (page) => this.#opened(page));
   }
 
