@@ -8,7 +8,7 @@ import { createSubmitter } from "./engine/submit.ts";
 import { createLocalStore } from "./files/local-store.ts";
 import type { Log } from "./log.ts";
 import { Queue } from "./queue/boss.ts";
-import type { Rooms } from "./rooms.ts";
+import type { Rooms } from "./app-rooms.ts";
 import { createFunctionRunner } from "./runners/function/runner.ts";
 import { checkHeaders } from "./webhooks/headers.ts";
 import { Sender } from "./webhooks/deliver.ts";
