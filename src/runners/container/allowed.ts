@@ -23,10 +23,8 @@ export function isAllowed(container: { allowedIps: string[] }, address: string):
 /** A single address or a CIDR network as address and prefix length; null when the text is neither. */
 export function parseNetwork(text: string): Network | null {
   const [base = "", prefix, ...rest] = text.split("/");
-  const address = ipaddr.isValid(base) && base.trim() === base ? ipaddr.parse(base) : null;
+  const address = parseStrictly(base);
   if (address === null || rest.length > 0) return null;
-  // ipaddr.js also reads 10.1 and 0x0a000001, which nobody means in a list of networks.
-  if (address.kind() === "ipv4" && !ipaddr.IPv4.isValidFourPartDecimal(base)) return null;
   const bitsMax = address.kind() === "ipv4" ? 32 : 128;
   if (prefix !== undefined && (!/^\d{1,3}$/.test(prefix) || Number(prefix) > bitsMax)) return null;
   const bits = prefix === undefined ? bitsMax : Number(prefix);
@@ -39,8 +37,14 @@ function contains(network: Network, client: Address): boolean {
 }
 
 function parseAddress(text: string): Address | null {
-  const plain = text.replace(/%.*$/, "");
-  return ipaddr.isValid(plain) ? unmapped(ipaddr.parse(plain)) : null;
+  const address = parseStrictly(text.replace(/%.*$/, ""));
+  return address === null ? null : unmapped(address);
+}
+
+/** ipaddr.js also reads 10.1 and 0x0a000001, which nobody means. */
+function parseStrictly(text: string): Address | null {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text);
+  return ipaddr.IPv6.isValid(text) ? ipaddr.IPv6.parse(text) : null;
 }
 
 function mapped(address: Address, bits: number): number {
