@@ -17,14 +17,14 @@ const backoffMaxS = 86_400;
 type Counts = Pick<Claimed, "attempt" | "maxAttempts" | "backoffS" | "lostRuns">;
 
 /** What the work did is final unless more attempts were asked for; an interruption is never charged. */
-export function endingOf(outcome: Outcome, task: Counts, outputJson?: string): Ending {
+export function endingOf(outcome: Outcome, task: Counts): Ending {
   switch (outcome.kind) {
     case "succeeded":
       return {
         kind: "final",
         outcome: "succeeded",
         status: "succeeded",
-        outputJson: outputJson ?? jsonOf(outcome.output),
+        outputJson: outcome.outputJson ?? jsonOf(outcome.output),
         error: null,
       };
     case "failed":

@@ -3,17 +3,17 @@ import { createBatcher } from "./batch.ts";
 import type { Claimed } from "./claimed.ts";
 import type { Engine } from "./context.ts";
 import { appendSql } from "./finish-sql.ts";
-import { linesJson, type NewEvent, readLines } from "./history.ts";
+import { linesJson, readLines, type TimedEvent } from "./history.ts";
 import type { JobEvent } from "./hub.ts";
 import { announce } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
 
 /** Events of one run, added together. */
-type Append = { task: Claimed; events: (NewEvent & { at: string })[] };
+type Append = { task: Claimed; events: TimedEvent[] };
 
 export type Appender = {
   /** Resolves once they are committed. False when the run no longer owns its task: nothing was written. */
-  append(task: Claimed, events: (NewEvent & { at: string })[]): Promise<boolean>;
+  append(task: Claimed, events: TimedEvent[]): Promise<boolean>;
   idle(): Promise<void>;
 };
 
@@ -59,7 +59,7 @@ function runRow({ task, events }: Append): Record<string, unknown> {
 }
 
 /** Adds events in the caller's transaction; returns the number of the last one. */
-export async function addEvents(tx: Runs, jobId: string, runId: string | null, events: NewEvent[]): Promise<number> {
+export async function addEvents(tx: Runs, jobId: string, runId: string | null, events: TimedEvent[]): Promise<number> {
   const [row] = await tx.unsafe<{ last_seq: number }[]>(
     `WITH job AS (UPDATE jobs SET last_seq = last_seq + $2 WHERE id = $1 RETURNING last_seq),
      logged AS (

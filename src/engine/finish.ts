@@ -5,7 +5,7 @@ import type { Engine } from "./context.ts";
 import { type Ending, endingOf } from "./ending.ts";
 import { finishSql } from "./finish-sql.ts";
 import { factsJson } from "./facts.ts";
-import { endingEvents, linesJson, type NewEvent } from "./history.ts";
+import { endingEvents, linesJson, type TimedEvent } from "./history.ts";
 import { announce } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
 import { settleTask } from "./settle.ts";
@@ -13,32 +13,29 @@ import { settleTask } from "./settle.ts";
 export type Finisher = {
   /**
    * Records how a run ended. `stale` when the run no longer owns its task: somebody else decided, and nothing was
-   * written. `again` when the task waits for another turn.
+   * written. `again` when the task waits for another turn. `last` are the run's latest events, written before its end.
    */
   finish(
     task: Claimed,
     outcome: Outcome,
     facts: RunFacts,
-    outputJson?: string,
+    last?: TimedEvent[],
   ): Promise<"recorded" | "again" | "stale">;
   idle(): Promise<void>;
 };
 
-type Ended = { task: Claimed; ending: Ending & { kind: "final" }; facts: RunFacts; events: NewEvent[] };
+type Ended = { task: Claimed; ending: Ending & { kind: "final" }; facts: RunFacts; events: TimedEvent[] };
 
 const groupMax = 500;
 
 export function createFinisher(engine: Engine): Finisher {
   const batcher = createBatcher((group: Ended[]) => writeGroup(engine, group), { groupMax });
   return {
-    async finish(task, outcome, facts, outputJson) {
-      const ending = endingOf(outcome, task, outputJson);
-      if (ending.kind === "final" && task.plain) {
-        return (await batcher.add({ task, ending, facts, events: endingEvents(task.index, ending, true) }))
-          ? "recorded"
-          : "stale";
-      }
-      return settleTask(engine, task, ending, facts);
+    async finish(task, outcome, facts, last = []) {
+      const ending = endingOf(outcome, task);
+      if (ending.kind === "again" || !task.plain) return settleTask(engine, task, ending, facts, last);
+      const events = [...last, ...endingEvents(task.index, ending, true)];
+      return (await batcher.add({ task, ending, facts, events })) ? "recorded" : "stale";
     },
     idle: () => batcher.idle(),
   };

@@ -5,6 +5,9 @@ import type { Ending } from "./ending.ts";
 /** An event before it has its number. `data` is JSON text. */
 export type NewEvent = { kind: string; task: number; data: string };
 
+/** One that may know when it happened; else it happened when it was written. */
+export type TimedEvent = NewEvent & { at?: string };
+
 /** A result of more characters than this is not repeated in the history: it is read from the job. */
 const resultCharsMax = 65_536;
 
@@ -26,7 +29,7 @@ export function endingEvents(task: number, ending: Ending, jobEnds: boolean): Ne
 }
 
 /** How events are kept in a row of `events`. */
-export function linesJson(events: readonly (NewEvent & { at?: string })[]): string {
+export function linesJson(events: readonly TimedEvent[]): string {
   const lines = events.map(
     ({ kind, task, data, at }) => `{"k":"${kind}","t":${task},${at === undefined ? "" : `"at":"${at}",`}"d":${data}}`,
   );

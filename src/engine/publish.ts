@@ -1,6 +1,6 @@
 import type { Engine } from "./context.ts";
 import type { Ending } from "./ending.ts";
-import type { NewEvent } from "./history.ts";
+import type { TimedEvent } from "./history.ts";
 import type { JobEvent } from "./hub.ts";
 
 /** Hands committed events, and the job's end when it is one, to whoever on this node waits for them. */
@@ -8,7 +8,7 @@ export function tellSubscribers(
   engine: Engine,
   jobId: string,
   lastSeq: number,
-  events: (NewEvent & { at?: string })[],
+  events: TimedEvent[],
   at: string,
   ended: (Ending & { kind: "final" }) | null,
 ): void {
@@ -19,7 +19,7 @@ export function tellSubscribers(
   }
 }
 
-function numbered(events: (NewEvent & { at?: string })[], lastSeq: number, at: string): JobEvent[] {
+function numbered(events: TimedEvent[], lastSeq: number, at: string): JobEvent[] {
   const first = lastSeq - events.length + 1;
   return events.map((event, offset) => ({ seq: first + offset, at, ...event }));
 }

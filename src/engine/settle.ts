@@ -8,7 +8,7 @@ import { deliveryOnEnd } from "./deliveries.ts";
 import type { Ending } from "./ending.ts";
 import { addEvents } from "./events.ts";
 import { factsJson } from "./facts.ts";
-import { endingEvents, statusEvent } from "./history.ts";
+import { endingEvents, statusEvent, type TimedEvent } from "./history.ts";
 import { announce, announceQueued, type News } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
 
@@ -30,10 +30,11 @@ export async function settleTask(
   task: Claimed,
   ending: Ending,
   facts: RunFacts | null,
+  last: TimedEvent[] = [],
 ): Promise<"recorded" | "again" | "stale"> {
   const reserved: string[] = [];
   try {
-    const done = await engine.db.hot.begin((tx) => settleIn(engine, tx, task, ending, facts, reserved));
+    const done = await engine.db.hot.begin((tx) => settleIn(engine, tx, task, ending, { facts, last, reserved }));
     if (done === null) return "stale";
     if (done.next.start !== null) engine.lane?.run(done.next.start);
     for (const message of done.messages) afterPut(engine, message);
@@ -58,8 +59,7 @@ async function settleIn(
   tx: Runs,
   task: Claimed,
   ending: Ending,
-  facts: RunFacts | null,
-  reserved: string[],
+  { facts, last, reserved }: { facts: RunFacts | null; last: TimedEvent[]; reserved: string[] },
 ) {
   if (!(await endRun(tx, task, ending, facts))) return null;
   const [job] = await tx.unsafe<JobFacts[]>(
@@ -72,7 +72,7 @@ async function settleIn(
   const next = jobEnds ? { message: null, start: null } : await queueNext(engine, tx, task, ending, job, reserved);
   if (jobEnds) await endJob(tx, task, ending);
   else if (ending.kind === "again") await tx.unsafe("UPDATE jobs SET status = 'queued' WHERE id = $1", [task.jobId]);
-  const events = endingEvents(task.index, ending, jobEnds);
+  const events: TimedEvent[] = [...last, ...endingEvents(task.index, ending, jobEnds)];
   if (next.start !== null) events.push(statusEvent(next.start.index, "running", { attempt: 1 }));
   const lastSeq = await addEvents(tx, task.jobId, task.runId, events);
   if (jobEnds && job.webhook !== null) await deliveryOnEnd(engine, tx, task.jobId, job.webhook);

@@ -3,6 +3,8 @@ import type { Appender } from "../engine/events.ts";
 import type { NewEvent } from "../engine/history.ts";
 import type { RunSink } from "../runners/contract.ts";
 
+/** What a run reports in its first moments may go out with its end, which spares a short one a write of its own. */
+const firstWriteDelayMs = 5;
 /** Output of more characters than this is split over several events. */
 const chunkCharsMax = 16_384;
 /** With this much unwritten the run is asked to pause. */
@@ -10,11 +12,12 @@ const pendingCharsMax = 262_144;
 const logCharsMax = 8_192;
 const progressTextCharsMax = 500;
 
-type Pending = NewEvent & { at: string };
+export type PendingEvent = NewEvent & { at: string };
+type Pending = PendingEvent;
 
 export type EventSink = RunSink & {
-  /** Resolves when everything reported so far is committed, or refused because the run was fenced out. */
-  flush(): Promise<void>;
+  /** What has been reported and is not yet on its way, once all that is has been committed: to be written with the run's end. */
+  rest(): Promise<PendingEvent[]>;
 };
 
 /** Collects what a run reports and appends it in groups: what arrives during one write goes out with the next. */
@@ -22,15 +25,29 @@ export function createSink(task: Claimed, appender: Appender, onFault: (fault: u
   let pending: Pending[] = [];
   let pendingChars = 0;
   let writing: Promise<void> | null = null;
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  let delayMs = firstWriteDelayMs;
 
   function add(kind: string, data: Record<string, unknown>, chars: number): void {
     pending.push({ kind, task: task.index, at: new Date().toISOString(), data: JSON.stringify(data) });
     pendingChars += chars;
+    if (writing !== null) return;
+    if (pendingChars > pendingCharsMax) begin();
+    else timer ??= setTimeout(begin, delayMs);
+  }
+
+  function begin(): void {
+    stopTimer();
+    delayMs = 0;
     writing ??= write();
   }
 
+  function stopTimer(): void {
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+  }
+
   async function write(): Promise<void> {
-    await new Promise<void>((resolve) => setImmediate(resolve));
     while (pending.length > 0) {
       const group = pending;
       pending = [];
@@ -57,8 +74,13 @@ export function createSink(task: Claimed, appender: Appender, onFault: (fault: u
         64,
       );
     },
-    async flush() {
+    async rest() {
       while (writing !== null) await writing;
+      stopTimer();
+      const events = joined(pending);
+      pending = [];
+      pendingChars = 0;
+      return events;
     },
   };
 }

@@ -219,9 +219,8 @@ export class Worker implements FastLane {
       const { outcome, facts } = await run.active.done;
       this.#give(pool);
       await this.#files.get(task.runner)?.after(task);
-      await sink.flush();
-      const json = outcome.kind === "succeeded" ? outcome.outputJson : undefined;
-      await this.#persist(() => finisher.finish(task, outcome, facts, json), task);
+      const events = await sink.rest();
+      await this.#persist(() => finisher.finish(task, outcome, facts, events), task);
     } catch (fault) {
       log.error("a run could not be recorded", { job: task.jobId, task: task.index, fault });
       await this.#failUnrecorded(task);
