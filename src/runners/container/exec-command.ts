@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import { statSync } from "node:fs";
 import type { RunRequest } from "../contract.ts";
+import { insideDirectory } from "../sandbox/bwrap-arguments.ts";
 import { isReachable } from "../sandbox/reachable.ts";
 import type { ExecContainer } from "./definition.ts";
 import { copySmall } from "./exec-scratch.ts";
@@ -13,8 +14,12 @@ type Place = {
   scratch: string;
   /** Whether it runs as an account without any rights of its own. */
   isForeign: boolean;
+  /** Whether the sandbox has a view of its own of some directories. */
+  isIsolated: boolean;
 };
 
+// What is mounted over the machine's own, with what the links there lead to.
+const coveredTrees = [insideDirectory, "/tmp", "/var/tmp", "/dev", "/proc"];
 const copyName = "container";
 const inDirectory = 'cd -- "$FAIRLEAD_DIRECTORY" && exec "$@"';
 
@@ -48,26 +53,32 @@ function protocolVariables(container: ExecContainer, request: RunRequest, link: 
   };
 }
 
-function showBun({ isForeign }: Place): string {
+function showBun(place: Place): string {
   const path = process.execPath;
-  if (!isForeign || isReachable(dirname(path))) return path;
-  throw new Error(
-    `the accounts of runs cannot enter the directory of Bun (${path}): install Bun where others may enter, such as /usr/local/bin`,
-  );
+  const problem = hiddenBecause(dirname(path), place);
+  if (problem === null) return path;
+  throw new Error(`Bun itself is at ${path}, where ${problem}: install it elsewhere, such as /usr/local/bin`);
 }
 
-/** Where the command finds its directory: its own path, or a copy in the scratch directory when that path is closed to it. */
-function showDirectory(directory: string, { isForeign, scratch }: Place, readOnly: string[]): string {
+/** Where the command finds its directory: its own path, or a copy in the scratch directory when that path is hidden from it. */
+function showDirectory(directory: string, place: Place, readOnly: string[]): string {
   if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) {
     throw new Error(`its directory ${directory} is not there: make it, or correct \`directory\``);
   }
-  if (!isForeign || isReachable(directory)) {
+  const problem = hiddenBecause(directory, place);
+  if (problem === null) {
     readOnly.push(directory);
     return directory;
   }
-  const problem = copySmall(directory, join(scratch, copyName));
-  if (problem === null) return copyName;
+  const tooLarge = copySmall(directory, join(place.scratch, copyName));
+  if (tooLarge === null) return copyName;
   throw new Error(
-    `the accounts of runs cannot enter ${directory}, and it ${problem}, so it is not copied: put it where others may enter`,
+    `its directory is at ${directory}, where ${problem}; as it ${tooLarge}, it is not copied: put it elsewhere`,
   );
+}
+
+function hiddenBecause(directory: string, { isForeign, isIsolated }: Place): string | null {
+  const covered = coveredTrees.find((tree) => directory === tree || directory.startsWith(`${tree}/`));
+  if (isIsolated && covered !== undefined) return `the sandbox has a ${covered} of its own`;
+  return isForeign && !isReachable(directory) ? "the accounts of runs cannot enter" : null;
 }

@@ -42,7 +42,9 @@ export async function runExec(options: ExecOptions, run: ExecRun): Promise<ExecR
   if (warning !== null) run.sink.log("warn", warning);
   const scratch = makeScratch(options.scratchDir, request.runId);
   try {
-    const command = execCommand(container, request, run.link, { scratch, isForeign: sandbox.accounts !== null });
+    const isForeign = sandbox.accounts !== null;
+    const isIsolated = sandbox.driver.name !== "none";
+    const command = execCommand(container, request, run.link, { scratch, isForeign, isIsolated });
     return await perform(options, run, { sandbox, scratch, command });
   } catch (fault) {
     const reason = fault instanceof Error ? fault.message : String(fault);
@@ -91,7 +93,7 @@ function failureOf(id: string, end: SandboxedEnd, tail: string): Failure | null 
   const said = tail === "" ? "" : `: ${tail}`;
   if (end.fault !== null) return containerError(id, `the command could not be started: ${end.fault}`);
   if (exitCode === 0) return null;
-  if (end.ranOutOfMemory) {
+  if (end.outOfMemoryKills > 0) {
     return { code: "out_of_memory", message: containerError(id, `the command ran out of memory${said}`).message };
   }
   return containerError(id, signal === null ? `exited with ${exitCode}${said}` : `was killed by ${signal}${said}`);
