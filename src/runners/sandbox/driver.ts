@@ -31,8 +31,9 @@ export type SandboxExit = {
   fault: string | null;
   /** True when the first process came to its own end, false when it was killed from outside. */
   endedItself: boolean;
-  /** CPU of all processes that were waited for; `maxRssMb` is the largest of them. */
+  /** CPU of all processes that were waited for. */
   cpuMs: number | null;
+  /** The largest of them, unless it was smaller than the server itself: its size is inherited on the way to `exec`. */
   maxRssMb: number | null;
 };
 

@@ -62,7 +62,8 @@ function text(of: FirstProcess): string {
     "echo R >&2",
     `read -r word; [ "$word" = go ] || exit ${notStarted.noGo}`,
     ...orphanLines(of.onOrphaned),
-    `"$@" 0<&${descriptors.stdin} 2>&${descriptors.stderr} ${closing(descriptors.stdin)} ${closing(descriptors.stderr)}`,
+    // In a subshell, or dash would say "Killed" into the command's own stderr.
+    `(exec "$@" 0<&${descriptors.stdin} 2>&${descriptors.stderr} ${closing(descriptors.stdin)} ${closing(descriptors.stderr)})`,
     "code=$?",
     ...(of.isInit ? lingerLines : releaseLines),
     "exit $code",

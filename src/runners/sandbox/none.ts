@@ -1,7 +1,7 @@
 import { dataMbFor, firstProcess } from "./first-process.ts";
 import type { SandboxDriver, SandboxRun, SandboxSpec } from "./driver.ts";
 import type { Machine } from "./machine.ts";
-import { descendantsOf, processesOf, processesTagged } from "./processes.ts";
+import { descendantsOf, processesOf, processesTagged, startTimeOf } from "./processes.ts";
 import { groupMembers } from "./run-cgroup.ts";
 import { isTimeout, sandboxRun } from "./run.ts";
 import { type Spawned, spawnFirst } from "./spawn.ts";
@@ -52,8 +52,9 @@ function start(options: NoneOptions, spec: SandboxSpec): SandboxRun {
     further: [spec.stderr, spec.stdin],
     account: gateway === null ? spec.identity : null,
   });
+  const seen = rememberProcesses();
   return sandboxRun(spawned, {
-    find: () => findProcesses(spec, spawned, token),
+    find: () => seen.withEarlier(findProcesses(spec, spawned, token)),
     waiting: () => spawned.pid,
     isWrapper: isTimeout,
   });
@@ -71,6 +72,18 @@ function firstArguments({ otherTasks }: NoneOptions, spec: SandboxSpec, token: s
     isInit: false,
     onOrphaned: spec.identity?.exclusive === true ? "whole account" : "tagged",
   });
+}
+
+/** A process that was once found stays found, whatever it does to its parents and its environment later. */
+function rememberProcesses() {
+  const seen = new Map<number, string>();
+  return {
+    withEarlier: (found: number[]) => {
+      for (const [pid, startedAt] of seen) if (startTimeOf(pid) !== startedAt) seen.delete(pid);
+      for (const pid of found) seen.set(pid, startTimeOf(pid));
+      return [...seen.keys()];
+    },
+  };
 }
 
 function findProcesses(spec: SandboxSpec, spawned: Spawned, token: string): number[] {

@@ -22,11 +22,11 @@ export type Prepared = {
 
 /** A reader that takes nothing for this long after the end of its run is given up. */
 const handOverMs = 30_000;
-const removeTries = 50;
-const removePauseMs = 20;
+const removePausesMs = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
 export async function prepareRun(sandbox: Sandbox, command: SandboxedCommand): Promise<Prepared> {
-  const undo: (() => void | Promise<void>)[] = [];
+  if (!/^[\w.-]{1,128}$/.test(command.runId)) throw new Error(`"${command.runId}" cannot name a run`);
+  const undo: Undo = [];
   const clear = async () => {
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
   };
@@ -73,7 +73,10 @@ function openCgroup({ cgroups }: Sandbox, { runId, limits }: SandboxedCommand, u
 
 /** The kernel lets a group go a moment after its last process. What stays is removed at the next start. */
 async function removeSoon(cgroup: RunCgroup): Promise<void> {
-  for (let tries = 0; tries < removeTries && !cgroup.remove(); tries++) await pause(removePauseMs);
+  for (const pauseMs of removePausesMs) {
+    if (cgroup.remove()) return;
+    await pause(pauseMs);
+  }
 }
 
 /** Input comes from a file whose name is gone before the command starts, so that it may be large and is read when wanted. */

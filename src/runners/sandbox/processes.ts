@@ -50,6 +50,12 @@ export function readProc(path: string): string {
   }
 }
 
+/** Tells a process from a later one with the same number; empty when there is none. */
+export function startTimeOf(pid: number): string {
+  const stat = readProc(`/proc/${pid}/stat`);
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+}
+
 /** A process that has ended and only waits to be collected no longer counts. */
 export function isAlive(pid: number): boolean {
   const stat = readProc(`/proc/${pid}/stat`);

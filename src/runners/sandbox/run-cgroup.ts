@@ -10,6 +10,8 @@ export type RunCgroup = {
    * nothing for the next, so one is begun as soon as there is a process to move.
    */
   join(pid: number): Promise<boolean>;
+  /** The most memory of all its processes, its /tmp and the files it read, in MiB. */
+  peakMb(): number | null;
   /** How often the kernel killed a process of it for want of memory. */
   outOfMemoryKills(): number;
   /** Removes the empty group; false when a process is still in it. */
@@ -18,6 +20,7 @@ export type RunCgroup = {
 
 const bytesPerMb = 1_048_576;
 const killsFile = { 1: "memory.oom_control", 2: "memory.events" } as const;
+const peakFile = { 1: "memory.max_usage_in_bytes", 2: "memory.peak" } as const;
 
 export function runCgroup(
   directory: string,
@@ -39,6 +42,10 @@ export function runCgroup(
         () => true,
         () => false,
       ),
+    peakMb: () => {
+      const bytes = Number.parseInt(read(directory, peakFile[version]), 10);
+      return Number.isNaN(bytes) ? null : bytes / bytesPerMb;
+    },
     outOfMemoryKills: () => Number(/^oom_kill (\d+)$/m.exec(read(directory, killsFile[version]))?.[1] ?? 0),
     remove: () => tryRemove(directory),
   };

@@ -1,11 +1,15 @@
 import { constants } from "node:os";
 import type { Subprocess } from "bun";
 import type { SandboxExit } from "./driver.ts";
+import { readProc } from "./processes.ts";
 import { within } from "./within.ts";
 
 const statusCharsMax = 4_096;
 const statusEndMs = 250;
 const bytesPerMb = 1_048_576;
+const kilobytesPerMb = 1_024;
+/** The kernel's counts of memory are kept per processor and only roughly exact. */
+const surelyLarger = 1.25;
 /** Second names of signals that have a better known one. */
 const aliases = ["SIGIOT", "SIGPOLL"];
 const signalNames = new Map(
@@ -43,12 +47,13 @@ export function spawnFirst(options: SpawnOptions): Spawned {
     env: options.environment,
     ...(options.account === null ? {} : { uid: options.account.uid, gid: options.account.gid }),
   });
+  const serverPeakMb = peakOfServerMb();
   const status = readStatus(child.stderr);
   let isForbidden = false;
   return {
     pid: child.pid,
     ready: status.first,
-    exited: child.exited.then(async () => describeExit(child, await status.whole())),
+    exited: child.exited.then(async () => describeExit(child, await status.whole(), serverPeakMb)),
     go: () => {
       if (isForbidden || child.exitCode !== null || child.signalCode !== null) return false;
       child.stdin.write("go\n");
@@ -65,15 +70,21 @@ export function spawnFirst(options: SpawnOptions): Spawned {
   };
 }
 
-function describeExit(child: Subprocess, status: string): SandboxExit {
+function describeExit(child: Subprocess, status: string, serverPeakMb: number): SandboxExit {
   const usage = child.resourceUsage();
+  const maxRssMb = (usage?.maxRSS ?? 0) / bytesPerMb;
   const said = status.replace(/(^|\n)R\n/, "$1").trim();
   return {
     ...ending(child, said, isReady(status)),
     endedItself: child.exitCode !== null,
     cpuMs: usage === undefined ? null : Number(usage.cpuTime.total) / 1_000,
-    maxRssMb: usage === undefined ? null : usage.maxRSS / bytesPerMb,
+    maxRssMb: maxRssMb > serverPeakMb * surelyLarger ? maxRssMb : null,
   };
+}
+
+/** What a child shares until its `exec`, and the kernel then counts as its own peak. */
+function peakOfServerMb(): number {
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readProc("/proc/self/status"))?.[1] ?? 0) / kilobytesPerMb;
 }
 
 /** What is said after `R` can only be the shell telling of a signal. */

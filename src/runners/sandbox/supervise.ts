@@ -36,8 +36,8 @@ export type SandboxedCommand = {
 export type SandboxedEnd = {
   reason: StopReason | null;
   fault: string | null;
-  /** The kernel killed a process of it for want of memory. */
-  ranOutOfMemory: boolean;
+  /** How many processes of it the kernel killed for want of memory. */
+  outOfMemoryKills: number;
   /** Processes that could not be killed: none, unless the kernel itself is stuck. */
   survivors: number;
   facts: RunFacts;
@@ -94,9 +94,10 @@ async function carryThrough(
     onExceeded: stopping.stop,
   });
   const deadline = setTimeout(() => stopping.stop(tooLong(command)), wallMsOf(command));
-  const ladder = stopping.asked.then((reason) =>
-    climbDown(run, sandbox.driver.endsWhole, graceMsFor(reason, command.graceMs)),
-  );
+  const ladder = stopping.asked.then((reason) => {
+    watch.look();
+    return climbDown(run, sandbox.driver.endsWhole, graceMsFor(reason, command.graceMs));
+  });
   const exit = await run.exited;
   const reason = stopping.reason();
   const wallMs = performance.now() - startedAt;
@@ -105,9 +106,9 @@ async function carryThrough(
   const isOver = sandbox.driver.endsWhole && exit.endedItself;
   const survivors = reason !== null ? await ladder : isOver ? 0 : await run.kill();
   await prepared.finishOutput();
-  const ranOutOfMemory = (prepared.cgroup?.outOfMemoryKills() ?? 0) > 0;
-  const facts = { ...factsOf(sandbox, command), ...measured(exit, watch), wallMs };
-  return { reason, fault: null, ranOutOfMemory, survivors, facts };
+  const outOfMemoryKills = prepared.cgroup?.outOfMemoryKills() ?? 0;
+  const facts = { ...factsOf(sandbox, command), ...measured(exit, watch, prepared.cgroup), wallMs };
+  return { reason, fault: null, outOfMemoryKills, survivors, facts };
 }
 
 /** True once the command has been let go. */
@@ -159,7 +160,7 @@ function wallMsOf(command: SandboxedCommand): number {
 function neverStarted(sandbox: Sandbox, command: SandboxedCommand, stopping: Stopping, fault: string): SandboxedEnd {
   const reason = stopping.reason();
   const facts = factsOf(sandbox, command);
-  return { reason, fault: reason === null ? fault : null, ranOutOfMemory: false, survivors: 0, facts };
+  return { reason, fault: reason === null ? fault : null, outOfMemoryKills: 0, survivors: 0, facts };
 }
 
 /** Before anything was measured. A network that the tier does not cut is said to be open. */
@@ -176,7 +177,10 @@ function factsOf(sandbox: Sandbox, { limits }: SandboxedCommand): RunFacts {
   };
 }
 
-function measured(exit: SandboxExit, watch: Watch): Partial<RunFacts> {
-  const maxRssMb = exit.maxRssMb === null ? null : Math.max(exit.maxRssMb, watch.peakMb());
-  return { exitCode: exit.code, signal: exit.signal, cpuMs: exit.cpuMs, maxRssMb };
+/** The group's own peak counts the files it read too, so it is asked only about runs too short to be looked at. */
+function measured(exit: SandboxExit, watch: Watch, cgroup: RunCgroup | null): Partial<RunFacts> {
+  const seen = [exit.maxRssMb, watch.peakMb()].filter((mb) => mb !== null);
+  const maxRssMb = seen.length > 0 ? Math.max(...seen) : (cgroup?.peakMb() ?? null);
+  const cpuMs = exit.cpuMs === null ? watch.cpuMs() : Math.max(exit.cpuMs, watch.cpuMs() ?? 0);
+  return { exitCode: exit.code, signal: exit.signal, cpuMs, maxRssMb };
 }

@@ -3,7 +3,9 @@ import type { Limits } from "../limits.ts";
 import { watchDirectory } from "./watch-directory.ts";
 import { cpuMsOf, memoryMbOf, sharedMemoryMbOf } from "./usage.ts";
 
-const pauseMinMs = 250;
+/** Short runs are to be measured too; later looks need not be so close. */
+const pauseFirstMs = 25;
+const pauseMaxMs = 250;
 /** Looking may take this share of the time at most. */
 const pausePerLook = 20;
 
@@ -17,26 +19,39 @@ export type WatchOptions = {
 };
 
 export type Watch = {
-  /** The most memory of the tree that was seen, in MiB. */
-  peakMb(): number;
+  /** Looks once more, before the processes are killed and what they used can no longer be known. */
+  look(): void;
+  /** The CPU that the processes seen last had used, in milliseconds; null before the first look. */
+  cpuMs(): number | null;
+  /** The most memory of the tree that was seen, in MiB; null when it ended before the first look. */
+  peakMb(): number | null;
   stop(): void;
 };
 
 /** Looks after what no kernel limit of one process can bound: the CPU and memory of the tree, the size of its directory. */
 export function watchRun(options: WatchOptions): Watch {
-  let peakMb = 0;
+  let peakMb: number | null = null;
+  let cpuMs: number | null = null;
+  let pauseMs = pauseFirstMs;
   let timer: Timer | null = null;
+  const measure = () => {
+    const pids = options.processes();
+    peakMb = Math.max(peakMb ?? 0, memoryMbOf(pids));
+    cpuMs = Math.max(cpuMs ?? 0, cpuMsOf(pids));
+    return pids;
+  };
   const look = () => {
     const started = performance.now();
-    const pids = options.processes();
-    peakMb = Math.max(peakMb, memoryMbOf(pids));
-    const exceeded = exceededBy(pids, options);
+    const exceeded = exceededBy(measure(), options);
     if (exceeded !== null) options.onExceeded(exceeded);
-    timer = setTimeout(look, Math.max(pauseMinMs, (performance.now() - started) * pausePerLook));
+    pauseMs = Math.min(pauseMs * 2, pauseMaxMs);
+    timer = setTimeout(look, Math.max(pauseMs, (performance.now() - started) * pausePerLook));
   };
-  timer = setTimeout(look, pauseMinMs);
+  timer = setTimeout(look, pauseMs);
   const directory = watchDirectory(options);
   return {
+    look: measure,
+    cpuMs: () => cpuMs,
     peakMb: () => peakMb,
     stop: () => {
       if (timer !== null) clearTimeout(timer);
