@@ -4,9 +4,10 @@ import { auth } from "../../http/auth.ts";
 import { readJson } from "../../http/body.ts";
 import type { Gate } from "../../http/gate.ts";
 import type { Refuse } from "../../http/refusal.ts";
+import type { Surface } from "../../http/surface.ts";
 import { checkTask } from "./check-task.ts";
 import type { AnderaDeps } from "./deps.ts";
-import { statusOf } from "./health.ts";
+import { fullHealth, statusOf } from "./health.ts";
 import { runTask } from "./run-task.ts";
 import { texts } from "./wire.ts";
 
@@ -19,8 +20,19 @@ export const refuseAsAndera: Refuse = ({ code, status, detail, retryAfterSeconds
   return answer(status === 422 ? 400 : status, { error: detail }, headers);
 };
 
-/** `/task`, `/on`, `/off` and `/logs` of an Andera base worker. */
-export function anderaSurface(deps: AnderaDeps, gate: Gate) {
+/** An Andera base worker: `/task`, `/on`, `/off`, `/logs`, and its own `/health`. */
+export function anderaSurface(deps: AnderaDeps, gate: Gate): Surface {
+  return {
+    name: "andera",
+    plugin: anderaRoutes(deps, gate),
+    prefixes: ["/task", "/on", "/off", "/logs"],
+    refuse: refuseAsAndera,
+    health: (request) => healthFor(deps, gate, request),
+  };
+}
+
+function anderaRoutes(deps: AnderaDeps, gate: Gate) {
+  const described = (summary: string) => ({ summary, tags: ["andera"] });
   return new Elysia({ name: "surface-andera" })
     .use(auth(gate, refuseAsAndera))
     .post("/task", ({ request, client }) => postTask(deps, gate, request, client), {
@@ -31,17 +43,34 @@ export function anderaSurface(deps: AnderaDeps, gate: Gate) {
     .post("/on", ({ request }) => setMaintenance(deps, gate, request, false), {
       auth: "key",
       parse: "none",
-      detail: { summary: "Accept tasks again", tags: ["andera"] },
+      detail: described("Accept tasks again"),
     })
     .post("/off", ({ request }) => setMaintenance(deps, gate, request, true), {
       auth: "key",
       parse: "none",
-      detail: { summary: "Enter maintenance", tags: ["andera"] },
+      detail: described("Enter maintenance"),
     })
-    .get("/logs", () => ({ logs: deps.log.lines() }), {
-      auth: "lb",
-      detail: { summary: "The last lines of the log", tags: ["andera"] },
-    });
+    .get("/logs", () => ({ logs: deps.log.lines() }), { auth: "lb", detail: described("The last lines of the log") });
+}
+
+/** Everybody may know whether it is ready; the rest is for holders of either key, in either header. */
+async function healthFor(deps: AnderaDeps, gate: Gate, request: Request): Promise<Response> {
+  const isKnown =
+    gate.keyOf(request) !== null || gate.lbKeyOf(request) === "right" || isBalancerKey(deps, gate, request);
+  return answer(200, isKnown ? await fullHealth(deps) : { status: statusOf(deps) });
+}
+
+/** Either key counts in `Authorization`; where no keys are asked for, any header does. */
+function isBalancerKey(deps: AnderaDeps, gate: Gate, request: Request): boolean {
+  const asks = request.headers.has("authorization") || request.headers.has("x-lb-auth");
+  if (!asks) return false;
+  if (deps.authKeys.length === 0) return true;
+  try {
+    return gate.admit("lb", request) === "lb";
+  } catch (fault) {
+    if (fault instanceof EngineError) return false;
+    throw fault;
+  }
 }
 
 const taskDetail = {
