@@ -1,0 +1,15 @@
+/** Fairlead's own settings that no function may see, besides those that are marked secret. */
+const ownNames = /^(?:AUTH_KEY|LB_AUTH_KEY|DATABASE_URL|API_KEY|WEBHOOK_SECRET|WEBHOOK_HEADERS|S3_.*|JWT_.*)$/;
+
+/** What a function process gets of the server's environment: all but Fairlead's secrets and the names in `secretNames`. */
+export function functionEnvironment(
+  environment: Readonly<Record<string, string | undefined>>,
+  secretNames: readonly string[] = [],
+): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(environment)) {
+    if (value === undefined || ownNames.test(name) || secretNames.includes(name)) continue;
+    kept[name] = value;
+  }
+  return kept;
+}

@@ -1,0 +1,40 @@
+import type { Subprocess } from "bun";
+
+export type SpawnOptions = {
+  /** What the process sees as its environment; nothing is added. */
+  environment: Record<string, string>;
+  /** Working directory of the functions. */
+  cwd: string;
+  onExit(exitCode: number | null, signal: string | null): void;
+};
+
+export type Child = {
+  pid: number;
+  stdout: ReadableStream<Uint8Array>;
+  stderr: ReadableStream<Uint8Array>;
+  /** Our ends of the two sockets; whoever wraps them closes them. */
+  ordersFd: number;
+  repliesFd: number;
+};
+
+const program = `${import.meta.dir}/child.ts`;
+
+/**
+ * Starts a function process as the leader of its own group. `--no-orphans` ends it with the server, however either dies and
+ * even while a function blocks it, and takes its own children along. No `.env` is read: it may hold the server's secrets.
+ */
+export function spawnChild({ environment, cwd, onExit }: SpawnOptions): Child {
+  const command = [process.execPath, "--no-orphans", "--no-env-file", "--no-install", program];
+  const child: Subprocess<"ignore", "pipe", "pipe"> = Bun.spawn(command, {
+    cwd,
+    env: environment,
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe", "socket-fd", "socket-fd"],
+    // It may be called before this function has returned.
+    onExit: (_child, exitCode, signal) =>
+      queueMicrotask(() => onExit(exitCode, signal === null ? null : String(signal))),
+  });
+  const [, , , ordersFd, repliesFd] = child.stdio as readonly (number | null)[];
+  if (typeof ordersFd !== "number" || typeof repliesFd !== "number") throw new Error("no sockets to the process");
+  return { pid: child.pid, stdout: child.stdout, stderr: child.stderr, ordersFd, repliesFd };
+}
