@@ -2,7 +2,8 @@ import { Dicer } from "@fastify/busboy";
 import { EngineError } from "../errors.ts";
 import { boundaryOf } from "./boundary.ts";
 import { headerBytesMax, headerPairsMax } from "./part-headers.ts";
-import { createPartReader, type PartLimits, type Received } from "./part-reader.ts";
+import { createPartReader, type PartReader } from "./part-reader.ts";
+import type { PartLimits, Received } from "./part-sinks.ts";
 import type { Staging } from "./staging.ts";
 
 /** Where a body comes from: a `Request`, or anything with these. */
@@ -12,8 +13,8 @@ export type MultipartSource = { headers: Headers; body: ReadableStream<Uint8Arra
 export type MultipartLimits = PartLimits;
 
 type ByteReader = { read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>; cancel(): Promise<void> };
-// Its types leave `maxHeaderSize` out.
-type DicerConfig = { boundary: string; maxHeaderPairs: number; maxHeaderSize: number };
+// Its types leave some of these out.
+type DicerConfig = { boundary: string; maxHeaderPairs: number; maxHeaderSize: number; partHwm: number };
 
 // What every part may cost on top of its content, and what may stand around the parts.
 const overheadBytesPerPart = 16_384;
@@ -52,33 +53,59 @@ async function parse(
   target: { directory: string; limits: MultipartLimits },
 ): Promise<Received> {
   const parts = createPartReader(target.directory, target.limits);
-  const config: DicerConfig = { boundary, maxHeaderPairs: headerPairsMax, maxHeaderSize: headerBytesMax };
-  const dicer = new Dicer(config);
-  let isFinished = false;
-  dicer.on("part", (part) => parts.take(part));
-  dicer.on("finish", () => {
-    isFinished = true;
-  });
-  dicer.on("error", () => {
-    // It says that the body ended too early, which `isFinished` tells.
-  });
+  const parser = createParser(boundary, parts);
   try {
     let bytes = 0;
     for (let chunk = await next(reader); chunk !== null; chunk = await next(reader)) {
       bytes += chunk.length;
       if (bytes > bodyBytesMax(target.limits)) throw tooLarge(target.limits);
-      await written(dicer, chunk);
-      await parts.caughtUp();
+      await parser.write(chunk);
+      await parts.drain();
     }
-    dicer.end();
-    await parts.allTaken();
-    if (!isFinished) throw new EngineError("invalid", "The multipart body ends before its closing boundary");
-    return parts.received();
+    const isWhole = await parser.end();
+    await parts.drain();
+    if (!isWhole) throw new EngineError("invalid", "The multipart body ends before its closing boundary");
+    return await parts.finish();
   } catch (fault) {
-    dicer.end();
     await parts.abandon();
     throw fault;
   }
+}
+
+/** Dicer, made to say all it has to say about a chunk before `write` resolves. `end` tells whether the last boundary came. */
+function createParser(
+  boundary: string,
+  parts: PartReader,
+): { write(chunk: Buffer): Promise<void>; end(): Promise<boolean> } {
+  const partHwm = Number.MAX_SAFE_INTEGER;
+  const config: DicerConfig = { boundary, maxHeaderPairs: headerPairsMax, maxHeaderSize: headerBytesMax, partHwm };
+  const dicer = new Dicer(config);
+  let isFinished = false;
+  let isCut = false;
+  dicer.on("part", (part) => parts.take(part));
+  dicer.on("finish", () => {
+    isFinished = true;
+  });
+  // After `end`, a cut body is first an error, and then finished.
+  dicer.on("error", () => {
+    isCut = true;
+  });
+  return {
+    async write(chunk) {
+      await new Promise<void>((resolve) => dicer.write(chunk, () => resolve()));
+      await turn();
+    },
+    async end() {
+      dicer.end();
+      await turn();
+      return isFinished && !isCut;
+    },
+  };
+}
+
+/** Streams speak in ticks of their own; all of those are over by now. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 async function next(reader: ByteReader): Promise<Buffer | null> {
@@ -88,10 +115,6 @@ async function next(reader: ByteReader): Promise<Buffer | null> {
   } catch (cause) {
     throw new EngineError("invalid", "The upload was broken off before its end", { cause });
   }
-}
-
-function written(dicer: Dicer, chunk: Buffer): Promise<void> {
-  return new Promise((resolve) => dicer.write(chunk, () => resolve()));
 }
 
 function refuseDeclaredSize(headers: Headers, limits: MultipartLimits): void {
