@@ -1,0 +1,58 @@
+import { setMaintenance } from "./engine/maintenance.ts";
+import type { Rooms } from "./app-rooms.ts";
+import type { Gate } from "./http/gate.ts";
+import type { Surface } from "./http/surface.ts";
+import type { AnderaDeps } from "./surfaces/andera/deps.ts";
+import { anderaSurface } from "./surfaces/andera/routes.ts";
+import type { Sidecar } from "./surfaces/andera/sidecar.ts";
+import { checkHeaders } from "./webhooks/headers.ts";
+import { sealHeaders } from "./webhooks/seal.ts";
+import { checkTarget } from "./webhooks/target.ts";
+
+const bytesPerMb = 1_048_576;
+
+/** The protocols that `SURFACES` asks for, each given what it needs of the rooms. */
+export function mountSurfaces(rooms: Rooms, gate: Gate, sidecar: Sidecar): Surface[] {
+  const makers: Partial<Record<string, () => Surface>> = {
+    andera: () => anderaSurface(anderaDeps(rooms, sidecar), gate),
+  };
+  return rooms.config.surfaces.flatMap((name) => makers[name]?.() ?? []);
+}
+
+export function anderaDeps(rooms: Rooms, sidecar: Sidecar): AnderaDeps {
+  const { config, engine, submitter, log, functions, worker } = rooms;
+  return {
+    engine,
+    submitter,
+    log,
+    functions: functions.catalog,
+    slots: () => worker.slots()["function"] ?? { used: 0, limit: config.slots },
+    onSlots: (listener) => worker.onSlots(listener),
+    async setMaintenance(on) {
+      await setMaintenance(engine, on);
+      if (on) worker.pause();
+      else worker.resume();
+    },
+    sidecar,
+    sealWebhook: (webhook) => sealWebhook(rooms, webhook, "/webhook"),
+    group: config.group,
+    contract: config.contract,
+    defaultTimeoutMs: config.defaultTimeoutMs,
+    websocketPort: config.websocketPort,
+    authKeys: config.authKeys,
+    lbAuthKey: config.lbAuthKey,
+    bodyMaxBytes: config.bodyMaxMb * bytesPerMb,
+  };
+}
+
+/** A webhook that may be called; its headers encrypted, or undefined when it has none. Throws `EngineError("invalid")` with pointers below `pointer`. */
+export function sealWebhook(
+  rooms: Rooms,
+  webhook: { url: string; headers?: unknown },
+  pointer: string,
+): string | undefined {
+  checkTarget(webhook.url, { allow: rooms.webhookAllow, pointer: `${pointer}/url` });
+  const [key] = rooms.sealKeys;
+  if (webhook.headers == null || key === undefined) return undefined;
+  return sealHeaders(checkHeaders(webhook.headers, `${pointer}/headers`), key);
+}

@@ -1,0 +1,157 @@
+import { buildRooms, startRooms, stopRooms } from "./app-build.ts";
+import { showDemo } from "./app-demo.ts";
+import type { Rooms } from "./app-rooms.ts";
+import { anderaDeps, mountSurfaces } from "./app-surfaces.ts";
+import { type Config, isLoopback } from "./config.ts";
+import { createGate } from "./http/gate.ts";
+import { createJobTokens } from "./http/job-tokens.ts";
+import { createMetrics, type Metrics } from "./http/metrics.ts";
+import { createServer, type HttpServer } from "./http/server.ts";
+import { createStreams } from "./http/streams.ts";
+import { readTokenKey } from "./http/token-key.ts";
+import type { Log } from "./log.ts";
+import { renderResult } from "./surfaces/andera/render.ts";
+import { startSidecar } from "./surfaces/andera/sidecar.ts";
+import { listenForBalancers } from "./surfaces/andera/websocket.ts";
+import { functionEnvironment } from "./runners/function/environment.ts";
+import { keepHouse } from "./worker/housekeeping.ts";
+
+export const version = "0.1.0";
+const description = "One service that speaks five worker protocols over one durable engine.";
+
+export type AppOptions = {
+  config: Config;
+  log: Log;
+  environment: Readonly<Record<string, string | undefined>>;
+  /** Run a sample job once the service is up, and say what it answered. */
+  demo?: boolean;
+  /** Load functions again when their files change. */
+  dev?: boolean;
+  http?: boolean;
+  work?: boolean;
+};
+
+export type App = {
+  /** Where the service listens; empty without HTTP. */
+  url: string;
+  rooms: Rooms;
+  /** Drains and stops everything in order. Single-flight. */
+  stop(): Promise<void>;
+};
+
+/** Builds every room once and opens the doors last. What was started is stopped again when a later step fails. */
+export async function startApp(options: AppOptions): Promise<App> {
+  const { config, log, environment } = options;
+  const rooms = await buildRooms({ config, log, environment, renders: { andera: renderResult } });
+  const closers: (() => Promise<unknown>)[] = [];
+  let stopping: Promise<void> | null = null;
+  const stop = () => (stopping ??= stopAll(rooms, closers, log));
+  try {
+    await startRooms(rooms);
+    closers.push(keepHouse({ sql: rooms.database.db.sql, files: rooms.files, log, maxAgeS: config.maxAgeS }));
+    if (options.dev) {
+      const unwatch = rooms.functions.watch();
+      closers.push(async () => unwatch());
+    }
+    const url = options.http === false ? "" : await openDoors(options, rooms, closers);
+    sayReady(rooms, url);
+    if (options.demo && url !== "") await showDemo(url, config);
+    return { url, rooms, stop };
+  } catch (fault) {
+    await stop();
+    throw fault;
+  }
+}
+
+/** In the reverse order of their opening: doors first, then the rooms behind them. */
+async function stopAll(rooms: Rooms, closers: (() => Promise<unknown>)[], log: Log): Promise<void> {
+  const startedMs = Date.now();
+  rooms.engine.view.draining = true;
+  for (const close of closers.toReversed()) {
+    await close().catch((fault: unknown) => log.warn("a part did not close", { fault }));
+  }
+  await stopRooms(rooms, rooms.config.drainGraceS * 1000);
+  log.info("stopped", { ms: Date.now() - startedMs });
+}
+
+async function openDoors(options: AppOptions, rooms: Rooms, closers: (() => Promise<unknown>)[]): Promise<string> {
+  const { config, log } = rooms;
+  const tokens = createJobTokens(await readTokenKey(config.dataDir));
+  const gate = createGate(config, { isLoopback: isLoopback(config.host), tokens });
+  const sidecar = await startSidecar({
+    tagsDir: config.tagsDir,
+    servicesDir: config.servicesDir,
+    environment: functionEnvironment(options.environment),
+    log,
+  });
+  closers.push(() => sidecar.stop());
+  const streams = createStreams();
+  const metrics = createMetrics();
+  addGauges(metrics, rooms);
+  const server = createServer({
+    config,
+    log,
+    gate,
+    surfaces: mountSurfaces(rooms, gate, sidecar),
+    health: { facts: () => healthFacts(rooms), ready: readyChecks(rooms) },
+    metrics,
+    streams,
+    docs: { version, description },
+  });
+  const { url } = await server.listen();
+  closers.push(() => closeServer(server, config));
+  if (config.surfaces.includes("andera")) {
+    const balancers = listenForBalancers(anderaDeps(rooms, sidecar), {
+      hostname: config.host,
+      port: config.websocketPort,
+    });
+    closers.push(() => balancers.stop());
+  }
+  return url;
+}
+
+/** Streams are told to come back before the listener waits for requests to end. */
+async function closeServer(server: HttpServer, config: Config): Promise<void> {
+  await server.stop(config.drainGraceS * 1000);
+}
+
+async function healthFacts({ engine, worker, database }: Rooms) {
+  const isDatabaseUp = await database.db.sql`SELECT 1`.then(
+    () => true,
+    () => false,
+  );
+  return { isDatabaseUp, isTaskRunning: worker.runningCount > 0, queuedTasks: engine.view.waiting, complaint: null };
+}
+
+function readyChecks({ engine, database }: Rooms) {
+  return {
+    database: async () => {
+      await database.db.sql`SELECT 1`;
+      return null;
+    },
+    draining: () => (engine.view.draining ? "this node is stopping" : null),
+  };
+}
+
+function addGauges(metrics: Metrics, { engine, worker }: Rooms): void {
+  metrics.gauge("queue_waiting", "Tasks that wait", () => engine.view.waiting);
+  metrics.gauge("runs_active", "Tasks that run on this node", () => worker.runningCount);
+  metrics.gauge("slots_used", "Slots in use", () =>
+    Object.entries(worker.slots()).map(([runner, { used }]) => ({ labels: { runner }, value: used })),
+  );
+  metrics.gauge("slots_limit", "Slots in all", () =>
+    Object.entries(worker.slots()).map(([runner, { limit }]) => ({ labels: { runner }, value: limit })),
+  );
+}
+
+function sayReady(rooms: Rooms, url: string): void {
+  const { config, log, database } = rooms;
+  log.info("ready", {
+    url,
+    node: config.nodeName,
+    database: database.embedded ? "embedded" : "DATABASE_URL",
+    surfaces: config.surfaces.join(","),
+    functions: rooms.functions.catalog.list().length,
+    keys: config.authKeys.length > 0 ? "required" : "not asked on loopback",
+  });
+}
