@@ -22,8 +22,6 @@ export type BwrapOptions = {
   bwrap: string;
   tag: string;
   machine: Machine;
-  /** Where payloads are; a trial run is made there. */
-  dataDir: string;
   /** Tasks that are not a run's own and yet counted with them. */
   otherTasks(): number;
 };
@@ -44,10 +42,10 @@ export function createBwrapDriver(options: BwrapOptions): SandboxDriver {
   return driver;
 }
 
-async function probe(driver: SandboxDriver, { machine, dataDir }: BwrapOptions): Promise<string | null> {
+async function probe(driver: SandboxDriver, { machine }: BwrapOptions): Promise<string | null> {
   const identity = machine.accounts?.take(null) ?? null;
   try {
-    return await probeDriver(driver, { parent: dataDir, identity });
+    return await probeDriver(driver, { parent: machine.dataDir, identity });
   } finally {
     if (identity !== null) machine.accounts?.give(identity);
   }

@@ -71,7 +71,6 @@ async function tryBwrap(options: SandboxOptions, machine: Machine): Promise<Sand
     bwrap: path,
     tag: options.tag,
     machine,
-    dataDir: options.dataDir,
     otherTasks: otherTasks(machine, true),
   });
   const reason = await driver.probe();
@@ -117,11 +116,11 @@ function unavailable(machine: Machine, why: string): SandboxChoice {
 
 function sandboxOf(
   options: SandboxOptions,
-  { accounts, cgroups, channels, stateDir }: Machine,
+  { accounts, cgroups, channels, dataDir, stateDir }: Machine,
   driver: SandboxDriver,
   describe: Sandbox["describe"],
 ): Sandbox {
-  return { driver, accounts, cgroups, channels, stateDir, readOnly: options.readOnly ?? [], describe };
+  return { driver, accounts, cgroups, channels, dataDir, stateDir, readOnly: options.readOnly ?? [], describe };
 }
 
 function accountOf({ accounts }: Machine): string {

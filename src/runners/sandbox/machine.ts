@@ -6,7 +6,7 @@ import { type Cgroups, findCgroups } from "./cgroups.ts";
 import { type ChannelStock, createChannelStock } from "./channels.ts";
 import { type Gateway, openGateway } from "./gateway.ts";
 import { processIds } from "./processes.ts";
-import { isReachable } from "./reachable.ts";
+import { isReachable, openWay } from "./reachable.ts";
 import { tasksOf } from "./usage.ts";
 
 /** What this machine offers to hold runs, opened once. */
@@ -15,6 +15,7 @@ export type Machine = {
   readonly cgroups: Cgroups | null;
   readonly channels: ChannelStock;
   readonly gateway: Gateway | null;
+  readonly dataDir: string;
   readonly stateDir: string;
   /** Set when runs cannot get to the data directory; why. */
   readonly unreachable: string | null;
@@ -28,6 +29,7 @@ export async function openMachine(tag: string, dataDir: string): Promise<Machine
   rmSync(stateDir, { recursive: true, force: true });
   mkdirSync(stateDir, { mode: 0o700 });
   const range = findAccountRange();
+  if (range !== null) openWay(dataDir, dataDir);
   const cgroups = findCgroups(tag);
   const gate = range === null || isReachable(dataDir) ? null : await openGateway(dataDir);
   const gateway = typeof gate === "string" ? null : gate;
@@ -36,6 +38,7 @@ export async function openMachine(tag: string, dataDir: string): Promise<Machine
     cgroups,
     channels: createChannelStock(stateDir),
     gateway,
+    dataDir,
     stateDir,
     unreachable: typeof gate === "string" ? gate : null,
     close: async () => {

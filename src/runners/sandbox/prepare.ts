@@ -1,9 +1,10 @@
 import { closeSync, constants, openSync, unlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { RunIdentity, SandboxSpec } from "./driver.ts";
 import { drainChannel } from "./drain.ts";
 import { takeOwnership } from "./ownership.ts";
+import { openWay } from "./reachable.ts";
 import type { RunCgroup } from "./run-cgroup.ts";
 import type { Sandbox } from "./sandbox.ts";
 import type { SandboxedCommand } from "./supervise.ts";
@@ -60,6 +61,7 @@ type Undo = (() => void | Promise<void>)[];
 async function takeIdentity(sandbox: Sandbox, command: SandboxedCommand, undo: Undo): Promise<RunIdentity | null> {
   const { accounts } = sandbox;
   if (accounts === null) return null;
+  openWay(sandbox.dataDir, dirname(command.directory));
   const identity = await takeOwnership(command.directory, accounts);
   undo.push(() => accounts.give(identity));
   return identity;

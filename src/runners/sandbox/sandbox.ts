@@ -11,6 +11,8 @@ export type Sandbox = {
   /** Null where groups are not writable: a watcher then bounds the memory of a run. */
   readonly cgroups: Cgroups | null;
   readonly channels: ChannelStock;
+  /** Where payloads are. */
+  readonly dataDir: string;
   /** A directory of the server's own. */
   readonly stateDir: string;
   /** Host paths that every run sees read-only. */
