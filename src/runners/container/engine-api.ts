@@ -36,9 +36,15 @@ export type EngineApi = {
   labelled(label: string): Promise<string[]>;
 };
 
-// Paths carry no version: engines answer them with their own, and each generation refuses some numbers of the others.
-export function createEngineApi(address: EngineAddress): EngineApi {
-  const request = engineRequest(address);
+const removeS = 10;
+
+/**
+ * `life` ends every request but those that remove something.
+ * Paths carry no version: engines answer them with their own, and each generation refuses some numbers of the others.
+ */
+export function createEngineApi(address: EngineAddress, life: AbortSignal): EngineApi {
+  const request = engineRequest(address, life);
+  const lasting = engineRequest(address, null);
   const path = (id: string) => `/containers/${encodeURIComponent(id)}`;
   return {
     address,
@@ -61,9 +67,9 @@ export function createEngineApi(address: EngineAddress): EngineApi {
       return demultiplex(bytes);
     },
     remove: async (id, graceS) => {
-      const timeoutMs = (graceS + 15) * 1_000;
-      if (graceS > 0) await request("POST", `${path(id)}/stop?t=${graceS}`, { fine: [304, 404], timeoutMs });
-      await request("DELETE", `${path(id)}?force=true&v=true`, { fine: [404, 409], timeoutMs });
+      const timeoutMs = (graceS + removeS) * 1_000;
+      if (graceS > 0) await lasting("POST", `${path(id)}/stop?t=${graceS}`, { fine: [304, 404], timeoutMs });
+      await lasting("DELETE", `${path(id)}?force=true&v=true`, { fine: [404, 409], timeoutMs });
     },
     labelled: async (label) => {
       const filters = encodeURIComponent(JSON.stringify({ label: [label] }));

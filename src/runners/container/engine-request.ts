@@ -16,11 +16,11 @@ export type EngineRequest = (method: string, path: string, asked: Asked) => Prom
 const timeoutMs = 30_000;
 const answerBytesMax = 8 * 1024 * 1024;
 
-/** Sends single requests to an engine. Throws with the engine's own reason, or why there is no engine and what to do. */
-export function engineRequest(address: EngineAddress): EngineRequest {
+/** Sends single requests to an engine until `life` fires. Throws with the engine's own reason, or why there is no engine and what to do. */
+export function engineRequest(address: EngineAddress, life: AbortSignal | null): EngineRequest {
   return async (method, path, asked) => {
     const limit = asked.timeoutMs === undefined ? timeoutMs : asked.timeoutMs;
-    const signals = [asked.signal ?? [], limit === null ? [] : AbortSignal.timeout(limit)].flat();
+    const signals = [life ?? [], asked.signal ?? [], limit === null ? [] : AbortSignal.timeout(limit)].flat();
     const init: RequestInit = { method, signal: AbortSignal.any(signals) };
     if (asked.body !== undefined) {
       init.headers = { "content-type": "application/json" };

@@ -27,7 +27,8 @@ export type ImagesOptions = {
 export function createImages(options: ImagesOptions): Images {
   const supervisors = new Map<string, ImageSupervisor>();
   const retiring = new Set<Promise<void>>();
-  const engine = engineOpener(options);
+  const life = new AbortController();
+  const engine = engineOpener(options, life.signal);
   const timings = { ...imageTimings, ...options.timings };
   const retire = (supervisor: ImageSupervisor) => {
     const ended = supervisor.retire(options.retireMs).finally(() => retiring.delete(ended));
@@ -51,16 +52,19 @@ export function createImages(options: ImagesOptions): Images {
       }
     },
     close: async () => {
-      await Promise.all([...[...supervisors.values()].map((supervisor) => supervisor.close()), ...retiring]);
+      const closed = [...supervisors.values()].map((supervisor) => supervisor.close());
+      // Only now: a supervisor that does not know that it is being closed would take this for a missing engine.
+      life.abort();
+      await Promise.all([...closed, ...retiring]);
     },
   };
 }
 
 /** Opens the engine when it is first needed, and again as long as it fails; removes what an earlier server of this node left first. */
-function engineOpener({ dockerHost, node, log }: ImagesOptions): () => Promise<EngineApi> {
+function engineOpener({ dockerHost, node, log }: ImagesOptions, life: AbortSignal): () => Promise<EngineApi> {
   let opened: Promise<EngineApi> | null = null;
   const open = async () => {
-    const engine = createEngineApi(engineAddress(dockerHost));
+    const engine = createEngineApi(engineAddress(dockerHost), life);
     const leftovers = await engine.labelled(`${nodeLabel}=${node}`);
     await Promise.all(leftovers.map((id) => engine.remove(id, 0)));
     if (leftovers.length > 0) log.info("container.leftovers_removed", { count: leftovers.length });
