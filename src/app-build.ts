@@ -1,4 +1,4 @@
-import { openReadyDatabase } from "./app-database.ts";
+import { type OpenedDatabase, openReadyDatabase } from "./app-database.ts";
 import type { Config } from "./config.ts";
 import type { Render } from "./engine/deliveries.ts";
 import { createEngine } from "./engine/engine.ts";
@@ -9,7 +9,7 @@ import { createLocalStore } from "./files/local-store.ts";
 import type { Log } from "./log.ts";
 import { Queue } from "./queue/boss.ts";
 import type { Rooms } from "./app-rooms.ts";
-import { createFunctionRunner } from "./runners/function/runner.ts";
+import { buildRunners, type Runners } from "./app-runners.ts";
 import { checkHeaders } from "./webhooks/headers.ts";
 import { Sender } from "./webhooks/deliver.ts";
 import { parseNetworks } from "./webhooks/networks.ts";
@@ -17,6 +17,9 @@ import { deriveSealKey, loadSealKey } from "./webhooks/seal-key.ts";
 import type { SealKey } from "./webhooks/seal.ts";
 import { parseSecrets } from "./webhooks/sign.ts";
 import { Node } from "./worker/node.ts";
+import type { RunnerName } from "./runners/contract.ts";
+import { payloadFiles } from "./worker/payload-files.ts";
+import type { RunFiles } from "./worker/run-task.ts";
 import { Worker } from "./worker/worker.ts";
 
 export type BuildOptions = {
@@ -32,10 +35,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const webhookAllow = parseNetworks(config.webhookAllow);
   const secrets = parseSecrets(config.webhookSecrets);
   const webhookHeaders = checkHeaders(config.webhookHeaders, "/WEBHOOK_HEADERS");
-  const [database, functions] = await both(
-    openReadyDatabase(config, log),
-    createFunctionRunner({ directory: config.functionsDir, slots: config.slots, log, environment }),
-  );
+  const [database, runners] = await openBoth({ config, log, environment });
   const { db } = database;
   const queue = await Queue.open(db.sql);
   const engine = createEngine({ db, queue, nodeId: config.nodeName, queueMax: config.queueMax, renders });
@@ -49,10 +49,10 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     finisher,
     appender,
     log,
-    runners: [{ runner: functions, slots: config.slots }],
-    canRun: (runner, target) => runner !== "function" || functions.catalog.get(target) !== undefined,
+    runners: slotsOf(config, runners, payloadFiles(db.sql, files)),
+    canRun: (runner, target) => canRun(runners, runner, target),
   });
-  const node = new Node({ engine, worker, log, state: () => nodeState(config, worker) });
+  const node = new Node({ engine, worker, log, state: () => nodeState(config, runners, worker) });
   const sender = new Sender({
     sql: db.sql,
     log,
@@ -73,7 +73,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     finisher,
     appender,
     files,
-    functions,
+    runners,
     worker,
     node,
     sender,
@@ -95,7 +95,7 @@ export async function startRooms(rooms: Rooms): Promise<void> {
 
 /** Ends everything in order: no new work, what runs gets `graceMs`, what is left goes back to the queue uncharged. */
 export async function stopRooms(rooms: Rooms, graceMs: number): Promise<void> {
-  const { engine, worker, sender, node, functions, submitter, finisher, queue, database, log } = rooms;
+  const { engine, worker, sender, node, runners, submitter, finisher, queue, database, log } = rooms;
   engine.view.draining = true;
   worker.close();
   const left = await worker.settled(graceMs);
@@ -107,7 +107,7 @@ export async function stopRooms(rooms: Rooms, graceMs: number): Promise<void> {
   await phase(rooms, "submits", () => submitter.idle());
   await phase(rooms, "results", () => finisher.idle());
   await phase(rooms, "webhooks", () => sender.stop());
-  await phase(rooms, "functions", () => functions.close());
+  await phase(rooms, "runners", () => runners.close());
   await phase(rooms, "node", () => node.stop());
   await phase(rooms, "queue", () => queue.close());
   await phase(rooms, "database", () => database.close());
@@ -135,20 +135,40 @@ async function sealKeysOf(config: Config): Promise<readonly SealKey[]> {
   return config.databaseUrl !== "" && shared.length > 0 ? shared : [await loadSealKey(config.dataDir), ...shared];
 }
 
-function nodeState(config: Config, worker: Worker) {
-  return {
-    capabilities: { tags: config.nodeTags },
-    slots: worker.slots(),
-    region: config.region,
-    version,
-    lastClaimAtMs: worker.lastClaimAtMs,
-  };
+function slotsOf(config: Config, runners: Runners, files: RunFiles) {
+  return [
+    { runner: runners.functions, slots: config.slots },
+    { runner: runners.scripts, slots: config.scriptSlots, files },
+    { runner: runners.containers, slots: config.containerSlots },
+    { runner: runners.automations, slots: config.automationSlots, files },
+  ];
 }
 
-/** Awaits two starts that go on at once; when one fails, its fault is thrown. */
-async function both<A, B>(a: Promise<A>, b: Promise<B>): Promise<[A, B]> {
-  const [first, second] = await Promise.allSettled([a, b]);
-  if (first.status === "rejected") throw first.reason;
-  if (second.status === "rejected") throw second.reason;
-  return [first.value, second.value];
+function canRun(runners: Runners, runner: RunnerName, target: string): boolean {
+  if (runner === "function") return runners.functions.catalog.get(target) !== undefined;
+  if (runner === "container") return runners.containers.get(target) !== null;
+  return true;
+}
+
+function nodeState(config: Config, runners: Runners, worker: Worker) {
+  const capabilities = {
+    tags: config.nodeTags,
+    sandbox: runners.sandbox.tier,
+    functions: runners.functions.catalog.list().map((entry) => entry.name),
+    containers: runners.containers.list().map((entry) => entry.id),
+    automations: [...runners.automationCatalog.current.entries.keys()],
+  };
+  return { capabilities, slots: worker.slots(), region: config.region, version, lastClaimAtMs: worker.lastClaimAtMs };
+}
+
+/** Database and runners start at once. When one of them cannot, the other is closed again. */
+async function openBoth(options: Omit<BuildOptions, "renders">): Promise<[OpenedDatabase, Runners]> {
+  const [database, runners] = await Promise.allSettled([
+    openReadyDatabase(options.config, options.log),
+    buildRunners(options),
+  ]);
+  if (database.status === "fulfilled" && runners.status === "fulfilled") return [database.value, runners.value];
+  if (database.status === "fulfilled") await database.value.close();
+  if (runners.status === "fulfilled") await runners.value.close();
+  throw database.status === "rejected" ? database.reason : runners.status === "rejected" ? runners.reason : null;
 }

@@ -7,7 +7,7 @@ import type { Submitter } from "./engine/submit.ts";
 import type { FileStore } from "./files/store.ts";
 import type { Log } from "./log.ts";
 import type { Queue } from "./queue/boss.ts";
-import type { FunctionRunner } from "./runners/function/runner.ts";
+import type { Runners } from "./app-runners.ts";
 import type { Networks } from "./webhooks/networks.ts";
 import type { SealKey } from "./webhooks/seal.ts";
 import type { Sender } from "./webhooks/deliver.ts";
@@ -25,7 +25,7 @@ export type Rooms = {
   finisher: Finisher;
   appender: Appender;
   files: FileStore;
-  functions: FunctionRunner;
+  runners: Runners;
   worker: Worker;
   node: Node;
   sender: Sender;

@@ -20,12 +20,12 @@ export function mountSurfaces(rooms: Rooms, gate: Gate, sidecar: Sidecar): Surfa
 }
 
 export function anderaDeps(rooms: Rooms, sidecar: Sidecar): AnderaDeps {
-  const { config, engine, submitter, log, functions, worker } = rooms;
+  const { config, engine, submitter, log, runners, worker } = rooms;
   return {
     engine,
     submitter,
     log,
-    functions: functions.catalog,
+    functions: runners.functions.catalog,
     slots: () => worker.slots()["function"] ?? { used: 0, limit: config.slots },
     onSlots: (listener) => worker.onSlots(listener),
     async setMaintenance(on) {

@@ -50,7 +50,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     await startRooms(rooms);
     closers.push(keepHouse({ sql: rooms.database.db.sql, files: rooms.files, log, maxAgeS: config.maxAgeS }));
     if (options.dev) {
-      const unwatch = rooms.functions.watch();
+      const unwatch = rooms.runners.functions.watch();
       closers.push(async () => unwatch());
     }
     const url = options.http === false ? "" : await openDoors(options, rooms, closers);
@@ -150,8 +150,9 @@ function sayReady(rooms: Rooms, url: string): void {
     url,
     node: config.nodeName,
     database: database.embedded ? "embedded" : "DATABASE_URL",
+    sandbox: rooms.runners.sandbox.description,
     surfaces: config.surfaces.join(","),
-    functions: rooms.functions.catalog.list().length,
+    functions: rooms.runners.functions.catalog.list().length,
     keys: config.authKeys.length > 0 ? "required" : "not asked on loopback",
   });
 }
