@@ -47,6 +47,8 @@ async function tryRepeatedly(
   for (let count = 1; count <= max; count += 1) {
     const startedAt = performance.now();
     try {
+      // A tab that something else has covered draws nothing, and then no element in it counts as steady.
+      if (count > 1) await (await session.tabs.current()).bringToFront();
       await tryOnce(session, action, await find());
       return null;
     } catch (fault) {

@@ -26,12 +26,8 @@ export async function runPageAction(session: Session, action: PageAction): Promi
     case "go_to_url":
       await goTo(session, action.newTab ? await tabs.open() : await tabs.current(), scope.fill(action.url));
       return null;
-    case "go_back": {
-      const gone = await (
-        await tabs.current()
-      ).goBack({ waitUntil: "domcontentloaded", timeout: session.order.navigationTimeoutMs });
-      return gone === null ? { skipped: "there is no page to go back to" } : null;
-    }
+    case "go_back":
+      return await goBack(session);
     case "switch_tab":
       await tabs.switchTo(action.tabIndex);
       return null;
@@ -53,4 +49,13 @@ export async function runPageAction(session: Session, action: PageAction): Promi
       });
       return null;
   }
+}
+
+async function goBack(session: Session): Promise<StepResult> {
+  const page = await session.tabs.current();
+  const before = page.url();
+  const timeout = session.order.navigationTimeoutMs;
+  const response = await page.goBack({ waitUntil: "domcontentloaded", timeout });
+  // A blank page answers nothing either; only one that is still where it was had nowhere to go.
+  return response === null && page.url() === before ? { skipped: "there is no page to go back to" } : null;
 }

@@ -27,7 +27,7 @@ export async function runAction(session: Session, node: ActionNode): Promise<voi
   }
 }
 
-async function perform(session: Session, { action, number }: ActionNode): Promise<StepResult> {
+async function perform(session: Session, { action }: ActionNode): Promise<StepResult> {
   switch (action.kind) {
     case "element":
       return await runElementAction(session, action.element);
@@ -37,9 +37,7 @@ async function perform(session: Session, { action, number }: ActionNode): Promis
       return await runExtraction(session, action.extraction);
     case "other":
       if (action.other.name === "unsupported") {
-        throw new AutomationFault(
-          `node ${number} (${action.other.field}) cannot be run here: it needs ${action.other.needs}`,
-        );
+        throw new AutomationFault(`this cannot be run here: it needs ${action.other.needs}`);
       }
       return await runOther(session, action.other);
   }
@@ -65,6 +63,7 @@ function stepName(node: number, action: Action): StepName {
       return { node, action: `extract ${extraction.name}`, command: textOf(extraction, command[extraction.name]) };
     }
     case "other":
+      if (action.other.name === "unsupported") return { node, action: action.other.field, command: null };
       return {
         node,
         action: action.other.name,
@@ -82,7 +81,6 @@ function pageCommand(page: Extract<Action, { kind: "page" }>["page"]): string | 
 
 function otherCommand(other: Extract<Action, { kind: "other" }>["other"]): string | null {
   if (other.name === "set_variable") return `${other.variable} = ${other.expression ?? JSON.stringify(other.value)}`;
-  if (other.name === "unsupported") return other.field;
   return textOf(other, other.name === "count_locator" ? "locator" : "urlPattern");
 }
 

@@ -1,7 +1,7 @@
 import type { BrowserContext, Page } from "playwright-core";
 import { AutomationFault } from "../automation-fault.ts";
 
-const tabsMax = 30;
+const tabsMax = 20;
 const pollMs = 50;
 
 /** What happens in a tab that a task has to know of. */
