@@ -1,0 +1,59 @@
+/** What the exchange needs of `Bun.serve`'s server. */
+export type Connections = {
+  requestIP(request: Request): { address: string } | null;
+  timeout(request: Request, seconds: number): void;
+};
+
+/** Seconds after which a connection that was cut is closed; the listener's clock is four seconds coarse. */
+const cutAfterS = 1;
+
+/** What the listener knows of a request before any route sees it, and what routes tell it for the log. */
+export class Exchange {
+  readonly id: string;
+  readonly startedMs: number;
+  /** Who asks, once a guard has let the request in. */
+  client = "";
+  /** Bytes of the answer's body, when they are known. */
+  bytes: number | null = null;
+  /** Whether the answer already carries `X-Request-Id`. */
+  isStamped = false;
+  readonly #request: Request;
+  readonly #connections: Connections | null;
+
+  constructor(request: Request, connections: Connections | null, id: string) {
+    this.#request = request;
+    this.#connections = connections;
+    this.id = id;
+    this.startedMs = performance.now();
+  }
+
+  /** Remote address of the connection; empty when the request did not come through a listener. */
+  get peer(): string {
+    return this.#connections?.requestIP(this.#request)?.address ?? "";
+  }
+
+  /** Ends the connection within seconds, even when its reader takes nothing. */
+  cut(): void {
+    this.#connections?.timeout(this.#request, cutAfterS);
+  }
+}
+
+const exchanges = new WeakMap<Request, Exchange>();
+
+export function openExchange(request: Request, exchange: Exchange): void {
+  exchanges.set(request, exchange);
+}
+
+/** The exchange of a request; for one that came through no listener, one that knows nothing. */
+export function exchangeOf(request: Request): Exchange {
+  const known = exchanges.get(request);
+  if (known !== undefined) return known;
+  const unknown = new Exchange(request, null, "");
+  exchanges.set(request, unknown);
+  return unknown;
+}
+
+/** The id under which this request is found in the log. */
+export function requestId(request: Request): string {
+  return exchangeOf(request).id;
+}

@@ -1,0 +1,28 @@
+/** The listener cannot be opened. The message is one line, and says what to change. */
+export class ListenError extends Error {
+  override readonly name = "ListenError";
+}
+
+/** Turns what the system says about a listener into a `ListenError`; any other fault is returned as it is. */
+export function listenFault(fault: unknown, host: string, port: number): unknown {
+  const text = textOf(codeOf(fault), host, port);
+  return text === null ? fault : new ListenError(text, { cause: fault });
+}
+
+function textOf(code: unknown, host: string, port: number): string | null {
+  switch (code) {
+    case "EADDRINUSE":
+      return `Port ${port} on ${host} is taken: stop what uses it, or choose another with PORT=… (PORT=0 takes a free one)`;
+    case "EACCES":
+      return `Port ${port} on ${host} may not be opened by this user: choose one from 1024 up with PORT=…`;
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+      return `${host} is not an address of this machine: set HOST to one, 127.0.0.1 for this machine alone or 0.0.0.0 for all`;
+    default:
+      return null;
+  }
+}
+
+function codeOf(fault: unknown): unknown {
+  return typeof fault === "object" && fault !== null && "code" in fault ? fault.code : null;
+}

@@ -1,0 +1,97 @@
+import type { AnyElysia } from "elysia";
+import type { Config } from "../config.ts";
+import type { Log } from "../log.ts";
+import { createAccessLog } from "./access-log.ts";
+import { createErrorAnswer } from "./answer-error.ts";
+import { createEdge } from "./edge.ts";
+import { assertEveryRouteGuarded } from "./guarded.ts";
+import { createLineWriter } from "./line-writer.ts";
+import { Listener } from "./listener.ts";
+import { createMeasure } from "./measure.ts";
+import { problem } from "./problem.ts";
+import { createRoot, type RootOptions } from "./root.ts";
+import { createRouteTable, type RouteTable } from "./route-table.ts";
+import type { Streams } from "./streams.ts";
+
+export type ServerOptions = RootOptions & {
+  config: Pick<Config, "host" | "port" | "logLevel" | "bodyMaxMb" | "payloadMaxMb" | "openapiEnabled">;
+  log: Log;
+  streams: Streams;
+  /** Takes the lines of the access log instead of stderr. */
+  writeLine?: (line: string) => void;
+  /** Seconds a connection may stand still; 30 unless said. Never 0, which would also lift the floor under slow bodies. */
+  idleTimeoutS?: number;
+};
+
+export type HttpServer = {
+  app: AnyElysia;
+  /** Opens the listener. Throws `ListenError` when the port or the address cannot be had. */
+  listen(): Promise<{ url: string; port: number }>;
+  /**
+   * Tells open streams to come back, refuses new connections, waits for requests under way up to `graceMs` (10 s unless said), breaks off the
+   * rest and says how many those were. May be called twice, or without `listen`.
+   */
+  stop(graceMs?: number): Promise<{ brokenOff: number }>;
+};
+
+const bytesPerMb = 1_048_576;
+/** What multipart needs around the files. */
+const multipartExtraMb = 16;
+const idleTimeoutUsualS = 30;
+const stopGraceUsualMs = 10_000;
+
+/**
+ * The one listener with everything mounted. Throws `Error` when a route is not guarded (`assertEveryRouteGuarded`), so that a forgotten guard
+ * is found at the first start.
+ */
+export function createServer(options: ServerOptions): HttpServer {
+  const { config, streams } = options;
+  const app = createApp(options);
+  const lines = createLineWriter(Bun.stderr.writer());
+  const listener = createListener(options, app, options.writeLine ?? lines.write);
+  return {
+    app,
+    listen: async () => {
+      const server = listener.open();
+      app.server = server;
+      process.on("exit", lines.close);
+      const port = server.port ?? config.port;
+      return { url: `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${port}`, port };
+    },
+    stop: async (graceMs = stopGraceUsualMs) => {
+      streams.end();
+      const brokenOff = await listener.close(graceMs);
+      await lines.flush();
+      process.off("exit", lines.close);
+      return { brokenOff };
+    },
+  };
+}
+
+function createApp(options: ServerOptions): AnyElysia {
+  let table: RouteTable | null = null;
+  const answerError = createErrorAnswer(options.log, () => {
+    table ??= createRouteTable(app, options.surfaces, options.rooms ?? []);
+    return table;
+  });
+  const app = createRoot(options, options.config.openapiEnabled, answerError);
+  assertEveryRouteGuarded(app);
+  return app;
+}
+
+function createListener(options: ServerOptions, app: AnyElysia, write: (line: string) => void): Listener {
+  const { config, log, gate, metrics, streams } = options;
+  metrics.gauge("http_streams", "Open event streams", () => streams.open);
+  const accessLog = createAccessLog({ level: config.logLevel, write, addressOf: gate.addressOf });
+  return new Listener({
+    host: config.host,
+    port: config.port,
+    idleTimeoutS: options.idleTimeoutS ?? idleTimeoutUsualS,
+    bodyBytesMax: (Math.max(config.bodyMaxMb, config.payloadMaxMb) + multipartExtraMb) * bytesPerMb,
+    answer: createEdge({ app, accessLog, measure: createMeasure(metrics) }),
+    answerFault: (fault) => {
+      log.error("fault", { error: fault instanceof Error ? fault : new Error("thrown", { cause: fault }) });
+      return problem("internal", "The service failed to answer this request");
+    },
+  });
+}
