@@ -5,6 +5,8 @@ import type { Surface } from "./http/surface.ts";
 import type { AnderaDeps } from "./surfaces/andera/deps.ts";
 import { anderaSurface } from "./surfaces/andera/routes.ts";
 import type { Sidecar } from "./surfaces/andera/sidecar.ts";
+import { orchestratorSurface } from "./surfaces/orchestrator/routes.ts";
+import type { OrchestratorDeps } from "./surfaces/orchestrator/submit.ts";
 import { checkHeaders } from "./webhooks/headers.ts";
 import { sealHeaders } from "./webhooks/seal.ts";
 import { checkTarget } from "./webhooks/target.ts";
@@ -15,6 +17,7 @@ const bytesPerMb = 1_048_576;
 export function mountSurfaces(rooms: Rooms, gate: Gate, sidecar: Sidecar): Surface[] {
   const makers: Partial<Record<string, () => Surface>> = {
     andera: () => anderaSurface(anderaDeps(rooms, sidecar), gate),
+    orchestrator: () => orchestratorSurface(orchestratorDeps(rooms), gate),
   };
   return rooms.config.surfaces.flatMap((name) => makers[name]?.() ?? []);
 }
@@ -42,6 +45,17 @@ export function anderaDeps(rooms: Rooms, sidecar: Sidecar): AnderaDeps {
     authKeys: config.authKeys,
     lbAuthKey: config.lbAuthKey,
     bodyMaxBytes: config.bodyMaxMb * bytesPerMb,
+  };
+}
+
+function orchestratorDeps({ config, engine, submitter, files }: Rooms): OrchestratorDeps {
+  return {
+    engine,
+    submitter,
+    files,
+    bytesMax: config.payloadMaxMb * bytesPerMb,
+    filesMax: config.payloadFilesMax,
+    wallMs: config.limitWallS * 1000,
   };
 }
 

@@ -1,0 +1,59 @@
+import { reservePayloadId } from "../../engine/payloads.ts";
+import type { Engine } from "../../engine/context.ts";
+import type { Submitter } from "../../engine/submit.ts";
+import { receiveMultipart } from "../../files/multipart.ts";
+import type { FileStore } from "../../files/store.ts";
+import { EngineError } from "../../errors.ts";
+
+export type OrchestratorDeps = {
+  engine: Engine;
+  submitter: Submitter;
+  files: FileStore;
+  bytesMax: number;
+  filesMax: number;
+  /** How long a script may take. */
+  wallMs: number;
+};
+
+const fieldBytesMax = 65_536;
+const fieldsMax = 1_000;
+
+/**
+ * Takes an upload and makes it a payload with its job. The files are in place when the rows are committed; an upload that breaks leaves neither.
+ * Throws `EngineError`.
+ */
+export async function acceptUpload(
+  deps: OrchestratorDeps,
+  request: Request,
+  client: string,
+): Promise<{ payloadId: number; jobId: string }> {
+  if (deps.engine.view.draining)
+    throw new EngineError("draining", "This node is shutting down", { retryAfterSeconds: 5 });
+  const staging = await deps.files.stage();
+  const limits = { bytesMax: deps.bytesMax, filesMax: deps.filesMax, fieldBytesMax, fieldsMax };
+  const received = await receiveMultipart(request, staging, limits);
+  const payloadId = await reservePayloadId(deps.engine.db.sql).catch(async (fault: unknown) => {
+    await staging.discard();
+    throw fault;
+  });
+  const manifest = await deps.files.commit(staging, payloadId, received.files);
+  try {
+    const { id } = await deps.submitter.submit({
+      surface: "orchestrator",
+      client,
+      priority: 1,
+      inputJson: "{}",
+      tasks: [{ runner: "script", target: "run.sh", timeoutMs: deps.wallMs, maxAttempts: 1, backoffS: 1 }],
+      payload: {
+        id: payloadId,
+        files: manifest.files.length,
+        bytes: manifest.bytes,
+        manifestJson: JSON.stringify(manifest),
+      },
+    });
+    return { payloadId, jobId: id };
+  } catch (fault) {
+    await deps.files.remove(payloadId);
+    throw fault;
+  }
+}
