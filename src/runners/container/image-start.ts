@@ -37,7 +37,10 @@ export async function startImage(start: Start): Promise<RunningImage> {
 }
 
 /** Why a container is not running any more, with the end of what it wrote; null while it runs. */
-export async function endReason(engine: EngineApi, engineId: string): Promise<string | null> {
+export async function endReason({
+  engine,
+  engineId,
+}: Pick<RunningImage, "engine" | "engineId">): Promise<string | null> {
   const found = await engine.inspect(engineId);
   if (found === null) return "was removed by somebody else";
   if (found.isRunning) return null;
@@ -51,8 +54,10 @@ async function comeUp(start: Start, engineId: string): Promise<RunningImage> {
   const url = await publishedUrl(start, engineId);
   const deadline = performance.now() + image.startupS * 1_000;
   while (performance.now() < deadline) {
-    if (await answers(url, signal, timings.probeTimeoutMs)) return { engineId, url, gone: new AbortController() };
-    const ended = await endReason(engine, engineId);
+    if (await answers(url, signal, timings.probeTimeoutMs)) {
+      return { engine, engineId, url, gone: new AbortController(), end: Promise.withResolvers<string>() };
+    }
+    const ended = await endReason({ engine, engineId });
     if (ended !== null) throw new Error(`${ended} (while it was starting)`);
     await pause(timings.probeEveryMs, undefined, { signal });
   }
@@ -65,7 +70,7 @@ async function publishedUrl({ image, engine }: Start, engineId: string): Promise
   const found = await engine.inspect(engineId);
   const port = found?.ports.get(image.port);
   if (port !== undefined && port > 0) return `http://${engine.address.publishedOn}:${port}`;
-  const ended = await endReason(engine, engineId);
+  const ended = await endReason({ engine, engineId });
   throw new Error(
     ended === null ? `the engine published no port for ${image.port}` : `${ended} (while it was starting)`,
   );

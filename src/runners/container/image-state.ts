@@ -1,5 +1,13 @@
-/** An image that runs and answers. `gone` fires with the reason (a text) when it does not any more. */
-export type RunningImage = { engineId: string; url: string; gone: AbortController };
+import type { EngineApi } from "./engine-api.ts";
+
+/** An image that runs and answers. `gone` fires with the reason (a text) when it does not any more; `end` may be told the reason early. */
+export type RunningImage = {
+  engine: EngineApi;
+  engineId: string;
+  url: string;
+  gone: AbortController;
+  end: PromiseWithResolvers<string>;
+};
 
 /** What an image is doing. `reason` is why it last ended or could not start; `atMs` is a time of `performance.now()`. */
 export type ImageState =
@@ -26,8 +34,8 @@ export const imageTimings = {
   /** After this many failures in a row it is started again only for a call, and for `restMs` not even then. */
   failuresMax: 5,
   restMs: 5_000,
-  /** A lost connection and the news of the container's end come in any order. */
-  explainMs: 1_000,
+  /** How long the container's end is looked for after a lost connection. */
+  explainMs: 2_000,
   stopGraceS: 5,
 };
 export type ImageTimings = typeof imageTimings;

@@ -1,10 +1,11 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Log } from "../../log.ts";
+import type { Failure } from "../contract.ts";
 import { containerError } from "./container-error.ts";
 import type { ImageContainer } from "./definition.ts";
 import type { EngineApi } from "./engine-api.ts";
 import { backoffMs, type ImageState, type ImageTimings, type RunningImage } from "./image-state.ts";
-import { startImage } from "./image-start.ts";
+import { endReason, startImage } from "./image-start.ts";
 import { watchImage } from "./image-watch.ts";
 import type { LinkResult } from "./link.ts";
 
@@ -52,19 +53,11 @@ export class ImageSupervisor {
   }
 
   /** Calls the running container, after starting it when need be. Rejects only when `signal` fires, with its reason. */
-  async use({ signal, report, call }: Use): Promise<LinkResult> {
-    const running = await this.#awaitRunning(signal, report);
-    if (typeof running === "string") return this.#failed(running);
-    this.#calls++;
-    try {
-      const result = await call(running.url, AbortSignal.any([signal, running.gone.signal]));
-      return "error" in result && result.lostConnection === true ? await this.#explain(running, result) : result;
-    } catch (fault) {
-      if (signal.aborted || !running.gone.signal.aborted) throw fault;
-      return this.#failed(inTheMiddle(running));
-    } finally {
-      this.#calls--;
-    }
+  async use(use: Use): Promise<LinkResult> {
+    const result = await this.#useOnce(use);
+    // It had ended unnoticed, and nothing of the call has happened.
+    const isUntouched = "error" in result && result.lostConnection === "before";
+    return isUntouched ? await this.#useOnce(use) : result;
   }
 
   /** Lets the calls in flight end for at most `withinMs`, then closes. */
@@ -79,6 +72,21 @@ export class ImageSupervisor {
     this.#closing.abort(new Error(stopped));
     await this.#supervision;
     this.#become({ kind: "closed" });
+  }
+
+  async #useOnce({ signal, report, call }: Use): Promise<LinkResult> {
+    const running = await this.#awaitRunning(signal, report);
+    if (typeof running === "string") return this.#failed(running);
+    this.#calls++;
+    try {
+      const result = await call(running.url, AbortSignal.any([signal, running.gone.signal]));
+      return "error" in result && result.lostConnection ? await this.#explain(running, signal, result) : result;
+    } catch (fault) {
+      if (signal.aborted || !running.gone.signal.aborted) throw fault;
+      return this.#failed(inTheMiddle(running.gone.signal.reason));
+    } finally {
+      this.#calls--;
+    }
   }
 
   async #supervise(): Promise<void> {
@@ -106,11 +114,12 @@ export class ImageSupervisor {
       const engine = await this.options.engine();
       const running = await this.#start(engine);
       readyAt = performance.now();
-      const reason = await this.#watch(engine, running);
+      const reason = await this.#watch(running);
+      this.#leave(running, reason);
       // An answer that was sent before the end is still on its way.
       await Bun.sleep(this.options.timings.probeEveryMs);
       running.gone.abort(reason);
-      await this.#remove(engine, running);
+      await this.#remove(running);
       return ended(reason);
     } catch (fault) {
       return ended(fault instanceof Error ? fault.message : String(fault));
@@ -125,21 +134,21 @@ export class ImageSupervisor {
     return running;
   }
 
-  async #watch(engine: EngineApi, running: RunningImage): Promise<string> {
+  async #watch(running: RunningImage): Promise<string> {
     const { signal } = this.#closing;
     try {
       const { timings } = this.options;
-      return await watchImage({ engine, running, timings, isBusy: () => this.#calls > 0, signal });
+      return await watchImage({ running, timings, isBusy: () => this.#calls > 0, signal });
     } catch (fault) {
       if (signal.aborted) return stopped;
       throw fault;
     }
   }
 
-  async #remove(engine: EngineApi, running: RunningImage): Promise<void> {
+  async #remove({ engine, engineId }: RunningImage): Promise<void> {
     const { timings } = this.options;
     try {
-      await engine.remove(running.engineId, this.#closing.signal.aborted ? timings.stopGraceS : 0);
+      await engine.remove(engineId, this.#closing.signal.aborted ? timings.stopGraceS : 0);
     } catch (fault) {
       // Found by its label and removed at the next start.
       this.#tell("warn", "container.remove_failed", { fault });
@@ -189,15 +198,30 @@ export class ImageSupervisor {
     }
   }
 
-  /** A lost connection is told as the container's end when that is what it was. */
-  async #explain(running: RunningImage, result: LinkResult): Promise<LinkResult> {
-    const { signal } = running.gone;
-    const deadline = performance.now() + this.options.timings.explainMs;
-    while (!signal.aborted && performance.now() < deadline) await Bun.sleep(20);
-    return signal.aborted ? this.#failed(inTheMiddle(running)) : result;
+  /** A lost connection is told as the container's end when that is what it was, and the supervision told with it. */
+  async #explain(running: RunningImage, signal: AbortSignal, result: LinkResult): Promise<LinkResult> {
+    const { explainMs, probeEveryMs } = this.options.timings;
+    const deadline = performance.now() + explainMs;
+    while (performance.now() < deadline && !signal.aborted) {
+      // An engine that is away explains nothing.
+      const reason = running.gone.signal.reason ?? (await endReason(running).catch(() => null));
+      if (typeof reason === "string") {
+        running.end.resolve(reason);
+        this.#leave(running, reason);
+        return { ...result, ...this.#failed(inTheMiddle(reason)) };
+      }
+      await Bun.sleep(probeEveryMs);
+    }
+    return result;
   }
 
-  #failed(reason: string): LinkResult {
+  /** No call may find a container that has ended. */
+  #leave(running: RunningImage, reason: string): void {
+    const state = this.#state;
+    if (state.kind === "running" && state.running === running) this.#become({ kind: "waiting", reason });
+  }
+
+  #failed(reason: string): { error: Failure } {
     return { error: containerError(this.options.image.id, reason) };
   }
 
@@ -218,6 +242,6 @@ export class ImageSupervisor {
   }
 }
 
-function inTheMiddle(running: RunningImage): string {
-  return `${String(running.gone.signal.reason)} (in the middle of the call)`;
+function inTheMiddle(reason: unknown): string {
+  return `${String(reason)} (in the middle of the call)`;
 }

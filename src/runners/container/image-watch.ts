@@ -1,11 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { EngineApi } from "./engine-api.ts";
 import { endReason } from "./image-start.ts";
 import type { ImageTimings, RunningImage } from "./image-state.ts";
 import { answers } from "./probe.ts";
 
 type Watch = {
-  engine: EngineApi;
   running: RunningImage;
   timings: ImageTimings;
   /** A container that works may be too busy to answer anything else. */
@@ -21,17 +19,21 @@ export async function watchImage(watch: Watch): Promise<string> {
   const over = new AbortController();
   const signal = AbortSignal.any([watch.signal, over.signal]);
   try {
-    return await Promise.race([watchEnd({ ...watch, signal }), watchHealth({ ...watch, signal })]);
+    return await Promise.race([
+      watch.running.end.promise,
+      watchEnd({ ...watch, signal }),
+      watchHealth({ ...watch, signal }),
+    ]);
   } finally {
     over.abort();
   }
 }
 
-async function watchEnd({ engine, running, timings, signal }: Watch): Promise<string> {
+async function watchEnd({ running, timings, signal }: Watch): Promise<string> {
   for (;;) {
-    await engine.wait(running.engineId, signal).catch(ignoreAbsence);
+    await running.engine.wait(running.engineId, signal).catch(ignoreAbsence);
     signal.throwIfAborted();
-    const reason = await endReason(engine, running.engineId).catch(ignoreAbsence);
+    const reason = await endReason(running).catch(ignoreAbsence);
     if (typeof reason === "string") return reason;
     await pause(timings.probeEveryMs * 10, undefined, { signal });
   }

@@ -5,9 +5,9 @@ export type Link = { inputJson: string; source: number; requiresProof: boolean; 
 
 /**
  * What the container made of it; `json` is the output as text where it is at hand. A failure's text is final: it names the
- * container. `lostConnection` says that there was no answer because nobody was there any more.
+ * container. `lostConnection` says that there is no answer because nobody was there: before the call, or any more.
  */
-export type LinkResult = { output: unknown; json?: string } | { error: Failure; lostConnection?: true };
+export type LinkResult = { output: unknown; json?: string } | { error: Failure; lostConnection?: "before" | "during" };
 
 /** The link in a run's options `{ source?, requiresProof?, stream? }`. */
 export function readLink(request: RunRequest): Link {

@@ -40,7 +40,8 @@ export function createServiceClient(options: { bytesMax: number }): ServiceClien
         if (again instanceof Response) answered = again;
       }
       if (!(answered instanceof Response)) {
-        return { ...failed(target, connectReason(target.url, answered.fault)), lostConnection: true };
+        const lostConnection = codeOf(answered.fault) === "ECONNREFUSED" ? "before" : "during";
+        return { ...failed(target, connectReason(target.url, answered.fault)), lostConnection };
       }
       if (known.size < targetsMax) known.add(target.url);
       return read(answered, { target, link, sink, signal, bytesMax: options.bytesMax });
@@ -85,7 +86,7 @@ async function read(response: Response, reading: Reading): Promise<LinkResult> {
     return link.isStream ? { output: { output: text } } : parse(target, response.status, text);
   } catch (fault) {
     signal.throwIfAborted();
-    return { ...failed(target, `the answer broke off: ${faultText(fault)}`), lostConnection: true };
+    return { ...failed(target, `the answer broke off: ${faultText(fault)}`), lostConnection: "during" };
   }
 }
 

@@ -66,6 +66,7 @@ export function fakeEngine(given: Partial<Behaviour> = {}): FakeEngine {
   const handle = async (request: Request): Promise<Response> => {
     if (behaviour.instead !== null) return behaviour.instead(request);
     const url = new URL(request.url);
+    if (url.pathname.endsWith("/wait")) server.timeout(request, 0);
     const [, room, name = "", act = ""] = url.pathname.split("/").map(decodeURIComponent);
     if (room === "images") return images(behaviour, url);
     if (name === "json") return Response.json(labelled(made, url));
