@@ -12,10 +12,11 @@ export type Runs = Pick<Sql, "unsafe">;
 export type Orm = PostgresJsDatabase<typeof schema>;
 
 /**
- * `hot` is for the engine's statements that move many rows at once, `sql` and `orm` (one pool) for everything else.
- * A plan that was made while a table was small must not scan it once it is large: on `hot` only index plans are made.
+ * `hot` is for the engine's statements that move many rows at once, `lease` for those that keep a node alive and must
+ * not wait behind others, `sql` and `orm` (one pool) for everything else. A plan that was made while a table was small
+ * must not scan it once it is large: on `hot` and `lease` only index plans are made.
  */
-export type Database = { sql: Sql; hot: Sql; orm: Orm; close(): Promise<void> };
+export type Database = { sql: Sql; hot: Sql; lease: Sql; orm: Orm; close(): Promise<void> };
 
 const indexPlansOnly = {
   enable_seqscan: "off",
@@ -24,7 +25,10 @@ const indexPlansOnly = {
   enable_bitmapscan: "off",
 };
 const hotConnections = 6;
-
+/** The second one is for when the first hangs. */
+const leaseConnections = 2;
+/** A process that is frozen within a transaction must not hold its locks for longer than a lease. */
+const idleInTransactionMs = 10_000;
 const closeTimeoutS = 5;
 
 /** Opens lazily: no connection is made before the first statement. */
@@ -35,22 +39,38 @@ export function openDatabase(address: DatabaseAddress, options: { connectionsMax
     connect_timeout: 5,
     max_lifetime: null,
     onnotice: () => undefined,
-    connection: { application_name: "fairlead", TimeZone: "UTC" },
+    connection: {
+      application_name: "fairlead",
+      TimeZone: "UTC",
+      idle_in_transaction_session_timeout: idleInTransactionMs,
+    },
   };
   const open = (own: typeof settings) =>
     typeof address === "string" ? postgres(address, own) : postgres({ ...address, ...own });
+  const byIndex = { ...settings, connection: { ...settings.connection, ...indexPlansOnly } };
   const sql = open(settings);
-  const hot = open({ ...settings, max: hotConnections, connection: { ...settings.connection, ...indexPlansOnly } });
+  const hot = open({ ...byIndex, max: hotConnections });
+  const lease = open({ ...byIndex, max: leaseConnections });
   const close = async () => {
-    await Promise.all([sql.end({ timeout: closeTimeoutS }), hot.end({ timeout: closeTimeoutS })]);
+    await Promise.all([sql, hot, lease].map((pool) => pool.end({ timeout: closeTimeoutS })));
   };
-  return { sql, hot, orm: drizzle(sql, { schema }), close };
+  return { sql, hot, lease, orm: drizzle(sql, { schema }), close };
 }
 
 /** True when the statement failed because Postgres could not be reached or went away: worth trying again. */
 export function isConnectionFault(fault: unknown): boolean {
   const code = codeOf(fault);
+  if (code === "ENOENT") return isOfConnecting(fault);
   return code !== null && (code.startsWith("08") || code.startsWith("57P") || connectionFaults.has(code));
+}
+
+/**
+ * True when the same statement may well succeed later: Postgres was away, ended the session or the transaction of its
+ * own accord, chose it as the victim of a deadlock, or lacks disk or memory for the moment.
+ */
+export function isPassingFault(fault: unknown): boolean {
+  const code = codeOf(fault);
+  return isConnectionFault(fault) || (code !== null && (/^(40|53|58)/.test(code) || passingFaults.has(code)));
 }
 
 /** SQLSTATE or driver code of a fault, looked for along its causes. */
@@ -61,6 +81,11 @@ export function codeOf(fault: unknown): string | null {
   return null;
 }
 
+/** A socket that is not there, and no other file. */
+function isOfConnecting(fault: unknown): boolean {
+  return fault instanceof Error && "syscall" in fault && fault.syscall === "connect";
+}
+
 const connectionFaults = new Set([
   "CONNECTION_CLOSED",
   "CONNECTION_ENDED",
@@ -68,8 +93,15 @@ const connectionFaults = new Set([
   "CONNECT_TIMEOUT",
   "ECONNREFUSED",
   "ECONNRESET",
-  "ENOENT",
   "EPIPE",
   "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EAI_AGAIN",
   "53300",
+  // Idle in a transaction for too long: the session is gone.
+  "25P03",
 ]);
+
+/** Read-only after a failover, lock not available, cancelled by a timeout. */
+const passingFaults = new Set(["25006", "55P03", "57014"]);

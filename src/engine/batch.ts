@@ -1,3 +1,5 @@
+import { codeOf, isPassingFault } from "../db/client.ts";
+
 /** Collects what arrives while the last group is being written, then writes it as one. */
 export type Batcher<In, Out> = {
   add(item: In): Promise<Out>;
@@ -7,25 +9,32 @@ export type Batcher<In, Out> = {
 
 type Waiting<In, Out> = { item: In; resolve: (out: Out) => void; reject: (fault: unknown) => void };
 
+export type BatchLimits<In> = {
+  /** Most items in a group. */
+  groupMax: number;
+  /** Characters of an item. Postgres takes no statement of a gigabyte. */
+  charsOf(item: In): number;
+};
+
+/** Quotes are written as two characters in each of two layers of JSON, so this leaves room below Postgres's limit. */
+const groupCharsMax = 64 * 1024 * 1024;
+
 /**
  * Group commit without a timer: the group is whatever arrived during the last write, at most `groupMax` items.
- * `write` returns one result an item, in order; when it throws, every item of the group is rejected with that fault.
+ * `write` returns one result an item, in order, and writes all of them or none. When it throws for the sake of one item,
+ * the group is halved until the others are written: only the culprits are rejected.
  */
 export function createBatcher<In, Out>(
   write: (items: In[]) => Promise<Out[]>,
-  options: { groupMax: number },
+  limits: BatchLimits<In>,
 ): Batcher<In, Out> {
-  let waiting: Waiting<In, Out>[] = [];
+  const waiting: Waiting<In, Out>[] = [];
   let writing: Promise<void> | null = null;
 
   async function drain(): Promise<void> {
     // Requests that arrive in the same turn of the event loop belong in one group.
     await new Promise<void>((resolve) => setImmediate(resolve));
-    while (waiting.length > 0) {
-      const group = waiting.length <= options.groupMax ? waiting : waiting.slice(0, options.groupMax);
-      waiting = waiting.length <= options.groupMax ? [] : waiting.slice(options.groupMax);
-      await settle(group, write);
-    }
+    while (waiting.length > 0) await settle(waiting.splice(0, groupSize(waiting, limits)), write);
     writing = null;
   }
 
@@ -42,11 +51,31 @@ export function createBatcher<In, Out>(
   };
 }
 
+function groupSize<In, Out>(waiting: Waiting<In, Out>[], { groupMax, charsOf }: BatchLimits<In>): number {
+  let size = 0;
+  let chars = 0;
+  for (const { item } of waiting) {
+    chars += charsOf(item);
+    if (size > 0 && (size === groupMax || chars > groupCharsMax)) break;
+    size++;
+  }
+  return size;
+}
+
 async function settle<In, Out>(group: Waiting<In, Out>[], write: (items: In[]) => Promise<Out[]>): Promise<void> {
   try {
     const results = await write(group.map((entry) => entry.item));
-    group.forEach((entry, at) => entry.resolve(results[at] as Out));
+    for (const [at, entry] of group.entries()) entry.resolve(results[at] as Out);
   } catch (fault) {
-    for (const entry of group) entry.reject(fault);
+    if (group.length > 1 && mayBeOneItem(fault)) {
+      const middle = Math.ceil(group.length / 2);
+      await settle(group.slice(0, middle), write);
+      await settle(group.slice(middle), write);
+    } else for (const entry of group) entry.reject(fault);
   }
+}
+
+/** A database that is away or full refuses everybody; anything else, a deadlock too, may be the fault of one. */
+function mayBeOneItem(fault: unknown): boolean {
+  return !isPassingFault(fault) || codeOf(fault)?.startsWith("40") === true;
 }

@@ -3,59 +3,79 @@ import { createBatcher } from "./batch.ts";
 import type { Claimed } from "./claimed.ts";
 import type { Engine } from "./context.ts";
 import { appendSql } from "./finish-sql.ts";
-import { linesJson, readLines, type TimedEvent } from "./history.ts";
+import { linesJson, type TimedEvent } from "./history.ts";
 import type { JobEvent } from "./hub.ts";
-import { announce } from "./notify.ts";
+import { announceAfter } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
 
 /** Events of one run, added together. */
-type Append = { task: Claimed; events: TimedEvent[] };
+type Append = { task: Claimed; events: TimedEvent[]; lines: string; isRepeat: boolean };
 
 export type Appender = {
-  /** Resolves once they are committed. False when the run no longer owns its task: nothing was written. */
-  append(task: Claimed, events: TimedEvent[]): Promise<boolean>;
+  /**
+   * Resolves once they are committed. False when the run no longer owns its task: nothing was written. `isRepeat` says
+   * that the answer to the same call was lost, so that they may be there already.
+   */
+  append(task: Claimed, events: TimedEvent[], options?: { isRepeat: boolean }): Promise<boolean>;
   idle(): Promise<void>;
 };
 
 const groupMax = 200;
 
 export function createAppender(engine: Engine): Appender {
-  const batcher = createBatcher((group: Append[]) => writeGroup(engine, group), { groupMax });
-  return { append: (task, events) => batcher.add({ task, events }), idle: () => batcher.idle() };
+  const batcher = createBatcher((group: Append[]) => writeGroup(engine, group), {
+    groupMax,
+    charsOf: ({ lines }) => lines.length,
+  });
+  return {
+    append: (task, events, options) =>
+      batcher.add({ task, events, lines: linesJson(events), isRepeat: options?.isRepeat ?? false }),
+    idle: () => batcher.idle(),
+  };
 }
 
 async function writeGroup(engine: Engine, group: Append[]): Promise<boolean[]> {
-  const merged = mergedByRun(group);
-  const rows = await engine.db.hot.unsafe<{ id: string; last_seq: number }[]>(
-    appendSql,
-    [JSON.stringify(merged.map(runRow))],
-    { prepare: true },
-  );
-  const lastSeqs = new Map(rows.map((row) => [row.id, row.last_seq]));
-  for (const { task, events } of merged) {
-    const lastSeq = lastSeqs.get(task.jobId);
+  const there = await alreadyWritten(engine, group);
+  const fresh = group.filter((entry) => !there.has(entry));
+  const lastSeqs = await write(engine, fresh);
+  for (const { task, events } of fresh) {
+    const lastSeq = lastSeqs.get(task.runId);
     if (lastSeq !== undefined) tellSubscribers(engine, task.jobId, lastSeq, events, "", null);
   }
-  await announce(
+  for (const { task } of there) engine.hub.poke(task.jobId);
+  const told = fresh.filter(({ task }) => lastSeqs.has(task.runId));
+  await announceAfter(
     engine,
-    engine.db.hot,
-    rows.map((row) => ({ kind: "job", jobId: row.id })),
+    told.map(({ task }) => ({ kind: "job", jobId: task.jobId })),
   );
-  return group.map(({ task }) => lastSeqs.has(task.jobId));
+  return group.map((entry) => there.has(entry) || lastSeqs.has(entry.task.runId));
 }
 
-function mergedByRun(group: Append[]): Append[] {
-  const runs = new Map<string, Append>();
-  for (const { task, events } of group) {
-    const run = runs.get(task.runId);
-    if (run === undefined) runs.set(task.runId, { task, events: [...events] });
-    else run.events.push(...events);
-  }
-  return [...runs.values()];
+/** Number of the newest event, by run. A run has one append on its way at a time. */
+async function write(engine: Engine, group: Append[]): Promise<Map<string, number>> {
+  if (group.length === 0) return new Map();
+  const rows = await engine.db.hot.unsafe<{ run_id: string; last_seq: number }[]>(
+    appendSql,
+    [JSON.stringify(group.map(runRow))],
+    { prepare: true },
+  );
+  return new Map(rows.map((row) => [row.run_id, row.last_seq]));
 }
 
-function runRow({ task, events }: Append): Record<string, unknown> {
-  return { j: task.jobId, t: task.index, r: task.runId, n: events.length, ev: linesJson(events) };
+/** Those whose first write was done though its answer never came. */
+async function alreadyWritten(engine: Engine, group: Append[]): Promise<Set<Append>> {
+  const repeats = group.filter((entry) => entry.isRepeat);
+  if (repeats.length === 0) return new Set();
+  const rows = await engine.db.hot.unsafe<{ at: number }[]>(
+    `SELECT x.at FROM json_to_recordset($1::text::json) AS x(at int, j text, r uuid, ev text)
+     WHERE EXISTS (SELECT 1 FROM events e WHERE e.job_id = x.j AND e.run_id = x.r AND e.lines::text = x.ev)`,
+    [JSON.stringify(repeats.map((entry, at) => ({ at, ...runRow(entry) })))],
+  );
+  return new Set(rows.flatMap((row) => repeats[row.at] ?? []));
+}
+
+function runRow({ task, events, lines }: Append): Record<string, unknown> {
+  return { j: task.jobId, t: task.index, r: task.runId, n: events.length, ev: lines };
 }
 
 /** Adds events in the caller's transaction; returns the number of the last one. */
@@ -73,11 +93,16 @@ export async function addEvents(tx: Runs, jobId: string, runId: string | null, e
 
 /** Events after number `after`, in order: those of up to `rowsMax` rows, and none when there are none. */
 export async function eventsAfter(runs: Runs, jobId: string, after: number, rowsMax: number): Promise<JobEvent[]> {
-  const rows = await runs.unsafe<{ seq: number; at: string; lines: string }[]>(
-    `SELECT seq, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, lines::text AS lines
-     FROM events WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`,
+  // The text of `d` is taken as it stands: parsed and written again, numbers would lose their digits.
+  return runs.unsafe<JobEvent[]>(
+    `SELECT (e.seq - e.count + l.n)::int AS seq, (l.line->>'t')::int AS task,
+       coalesce(l.line->>'at', to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) AS at, l.line->>'k' AS kind,
+       (l.line->'d')::text AS data
+     FROM (SELECT seq, count, at, lines FROM events WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) e,
+       json_array_elements(e.lines) WITH ORDINALITY AS l(line, n)
+     WHERE e.seq - e.count + l.n > $2
+     ORDER BY 1`,
     [jobId, after, rowsMax],
     { prepare: true },
   );
-  return rows.flatMap((row) => readLines(row.seq, row.at, row.lines)).filter((event) => event.seq > after);
 }

@@ -26,7 +26,7 @@ WITH x AS (
 ), logged AS (
   INSERT INTO events (job_id, seq, count, run_id, at, lines) SELECT id, last_seq, n, r, now(), ev::json FROM job
 )
-SELECT id, last_seq FROM job`;
+SELECT r::text AS run_id, last_seq FROM job`;
 
 /** Adds events of running tasks; those of a run that no longer owns its task, or of an ended job, are left out. */
 export const appendSql = `
@@ -39,4 +39,4 @@ WITH x AS (
 ), logged AS (
   INSERT INTO events (job_id, seq, count, run_id, at, lines) SELECT id, last_seq, n, r, now(), ev::json FROM job
 )
-SELECT id, last_seq FROM job`;
+SELECT r::text AS run_id, last_seq FROM job`;

@@ -6,7 +6,7 @@ import { type Ending, endingOf } from "./ending.ts";
 import { finishSql } from "./finish-sql.ts";
 import { factsJson } from "./facts.ts";
 import { endingEvents, linesJson, type TimedEvent } from "./history.ts";
-import { announce } from "./notify.ts";
+import { announceAfter } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
 import { settleTask } from "./settle.ts";
 
@@ -29,7 +29,10 @@ type Ended = { task: Claimed; ending: Ending & { kind: "final" }; facts: RunFact
 const groupMax = 500;
 
 export function createFinisher(engine: Engine): Finisher {
-  const batcher = createBatcher((group: Ended[]) => writeGroup(engine, group), { groupMax });
+  const batcher = createBatcher((group: Ended[]) => writeGroup(engine, group), {
+    groupMax,
+    charsOf: ({ ending }) => ending.outputJson?.length ?? 0,
+  });
   return {
     async finish(task, outcome, facts, last = []) {
       const ending = endingOf(outcome, task);
@@ -42,25 +45,27 @@ export function createFinisher(engine: Engine): Finisher {
 }
 
 async function writeGroup(engine: Engine, group: Ended[]): Promise<boolean[]> {
-  const rows = await engine.db.hot.unsafe<{ id: string; last_seq: number }[]>(
+  const rows = await engine.db.hot.unsafe<{ run_id: string; last_seq: number }[]>(
     finishSql,
     [JSON.stringify(group.map(taskRow))],
-    {
-      prepare: true,
-    },
+    { prepare: true },
   );
-  const lastSeqs = new Map(rows.map((row) => [row.id, row.last_seq]));
+  const lastSeqs = new Map(rows.map((row) => [row.run_id, row.last_seq]));
   const at = new Date().toISOString();
-  for (const { task, ending, events } of group) {
-    const lastSeq = lastSeqs.get(task.jobId);
-    if (lastSeq !== undefined) tellSubscribers(engine, task.jobId, lastSeq, events, at, ending);
-  }
-  await announce(
+  const recorded = group.map(({ task, ending, events }) => {
+    const lastSeq = lastSeqs.get(task.runId);
+    // A second end of the same run in this group is as late as one in the next.
+    lastSeqs.delete(task.runId);
+    if (lastSeq === undefined) engine.hub.poke(task.jobId);
+    else tellSubscribers(engine, task.jobId, lastSeq, events, at, ending);
+    return lastSeq !== undefined;
+  });
+  const told = group.filter((_, index) => recorded[index]);
+  await announceAfter(
     engine,
-    engine.db.hot,
-    rows.map((row) => ({ kind: "job", jobId: row.id })),
+    told.map(({ task }) => ({ kind: "job", jobId: task.jobId })),
   );
-  return group.map(({ task }) => lastSeqs.has(task.jobId));
+  return recorded;
 }
 
 function taskRow({ task, ending, facts, events }: Ended): Record<string, unknown> {

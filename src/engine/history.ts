@@ -1,5 +1,4 @@
 import type { Failure } from "../runners/contract.ts";
-import type { JobEvent } from "./hub.ts";
 import type { Ending } from "./ending.ts";
 
 /** An event before it has its number. `data` is JSON text. */
@@ -34,18 +33,6 @@ export function linesJson(events: readonly TimedEvent[]): string {
     ({ kind, task, data, at }) => `{"k":"${kind}","t":${task},${at === undefined ? "" : `"at":"${at}",`}"d":${data}}`,
   );
   return `[${lines.join(",")}]`;
-}
-
-/** The events of a row whose last one is numbered `lastSeq`. */
-export function readLines(lastSeq: number, rowAt: string, linesText: string): JobEvent[] {
-  const lines: { k: string; t: number; at?: string; d: unknown }[] = JSON.parse(linesText);
-  return lines.map(({ k, t, at, d }, offset) => ({
-    seq: lastSeq - lines.length + 1 + offset,
-    task: t,
-    at: at ?? rowAt,
-    kind: k,
-    data: JSON.stringify(d),
-  }));
 }
 
 export function completedEvent(task: number, status: string, error: Failure | null): NewEvent {

@@ -1,4 +1,4 @@
-import type { Runs } from "../db/client.ts";
+import { isPassingFault, type Runs } from "../db/client.ts";
 import type { Put } from "../queue/boss.ts";
 import type { Engine } from "./context.ts";
 
@@ -16,6 +16,13 @@ export type News =
 export async function announce(engine: Engine, runs: Runs, news: News[]): Promise<void> {
   if (!engine.view.hasPeers || news.length === 0) return;
   await announceAlways(runs, news, engine.self);
+}
+
+/** As `announce`, for what is committed already: that nobody could be told does not undo it, and polling is the floor. */
+export async function announceAfter(engine: Engine, news: News[]): Promise<void> {
+  await announce(engine, engine.db.hot, news).catch((fault: unknown) => {
+    if (!isPassingFault(fault)) throw fault;
+  });
 }
 
 /** Tells whoever listens; with a sender, that one does not hear its own news. */

@@ -35,7 +35,11 @@ export async function settleTask(
   const reserved: string[] = [];
   try {
     const done = await engine.db.hot.begin((tx) => settleIn(engine, tx, task, ending, { facts, last, reserved }));
-    if (done === null) return "stale";
+    if (done === null) {
+      // It may be this node's own earlier try, whose answer was lost.
+      engine.hub.poke(task.jobId);
+      return "stale";
+    }
     if (done.next.start !== null) engine.lane?.run(done.next.start);
     for (const message of done.messages) afterPut(engine, message);
     if (done.jobEnds) engine.onDelivery();

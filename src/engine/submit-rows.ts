@@ -23,12 +23,22 @@ export function prepare(engine: Engine, submission: Submission): Prepared {
   const [first] = submission.tasks;
   if (first === undefined) throw new Error("a submission needs at least one task");
   const lane = laneFor(engine, submission, first);
-  const start = lane === null ? null : claimedAtOnce(id, submission, first);
-  const message = start !== null || submission.held === true ? null : messageFor(id, submission, first);
+  try {
+    return rowsOf(engine, id, submission, first, lane !== null);
+  } catch (fault) {
+    // What cannot be written as JSON must not keep its slot.
+    lane?.release(first.runner);
+    throw fault;
+  }
+}
+
+function rowsOf(engine: Engine, id: string, submission: Submission, first: TaskSpec, startsHere: boolean): Prepared {
+  const start = startsHere ? claimedAtOnce(id, submission, first) : null;
+  const message = startsHere || submission.held === true ? null : messageFor(id, submission, first);
   return {
     id,
     submission,
-    job: jobRow(id, submission, start !== null),
+    job: jobRow(id, submission, startsHere),
     tasks: taskRows(engine, id, submission, start),
     start,
     message,
@@ -39,6 +49,8 @@ function laneFor(engine: Engine, submission: Submission, first: TaskSpec): FastL
   const delayed = submission.runAt !== undefined && submission.runAt.getTime() > Date.now();
   if (engine.lane === null || submission.held === true || delayed) return null;
   if (submission.concurrency !== undefined || first.requires !== undefined) return null;
+  // Whoever wants to be told of the start is told by the claim.
+  if (submission.webhook?.events.includes("started") === true) return null;
   return engine.lane.reserve(first.runner, first.target, submission.priority) ? engine.lane : null;
 }
 

@@ -1,4 +1,4 @@
-import { isConnectionFault, type Runs } from "../db/client.ts";
+import { isPassingFault, type Runs } from "../db/client.ts";
 import { EngineError } from "../errors.ts";
 import { createBatcher } from "./batch.ts";
 import type { Engine } from "./context.ts";
@@ -20,24 +20,51 @@ export type Submitter = {
 };
 
 const groupMax = 500;
+/** Those that wait for each other's dedup key hold a connection each, and others need some too. */
+const dedupsAtOnce = 4;
 const fullRetryS = 5;
+const awayRetryS = 2;
 
 export function createSubmitter(engine: Engine): Submitter {
-  const batcher = createBatcher((group: Submission[]) => writeGroup(engine, group), { groupMax });
+  const batcher = createBatcher((group: Submission[]) => writeGroup(engine, group), {
+    groupMax,
+    charsOf: ({ inputJson }) => inputJson.length,
+  });
+  const deduplicated = createBatcher(
+    (group: Submission[]) =>
+      Promise.all(group.map((submission) => submitDeduplicated(engine, submission).catch(refusalOf))),
+    { groupMax: dedupsAtOnce, charsOf: ({ inputJson }) => inputJson.length },
+  );
   return {
     async submit(submission) {
       refuseWhenFull(engine, 1);
-      const outcome =
-        submission.dedup === undefined ? await batcher.add(submission) : await submitDeduplicated(engine, submission);
+      const writer = submission.dedup === undefined ? batcher : deduplicated;
+      const outcome = await writer.add(submission).catch(refusalOf);
       if (outcome instanceof Error) throw outcome;
       return outcome;
     },
     async submitTogether(submissions) {
       refuseWhenFull(engine, submissions.length);
-      return submitAtomically(engine, submissions);
+      if (submissions.some(({ dedup }) => dedup !== undefined))
+        throw new EngineError("unsupported", "Jobs with a dedup key cannot be part of an atomic batch");
+      const outcome = await submitAtomically(engine, submissions).catch(refusalOf);
+      if (outcome instanceof Error) throw outcome;
+      return outcome;
     },
-    idle: () => batcher.idle(),
+    async idle() {
+      await Promise.all([batcher.idle(), deduplicated.idle()]);
+    },
   };
+}
+
+/** What a caller is told when its job could not be written. */
+function refusalOf(cause: unknown): EngineError {
+  if (cause instanceof EngineError) return cause;
+  if (!isPassingFault(cause)) return new EngineError("unavailable", "The job could not be stored", { cause });
+  return new EngineError("unavailable", "The database is away for the moment", {
+    cause,
+    retryAfterSeconds: awayRetryS,
+  });
 }
 
 function refuseWhenFull(engine: Engine, adding: number): void {
@@ -47,60 +74,48 @@ function refuseWhenFull(engine: Engine, adding: number): void {
     throw new EngineError(
       "queue_full",
       `${engine.view.waiting} tasks are waiting, which is the most this service takes`,
-      {
-        retryAfterSeconds: fullRetryS,
-      },
+      { retryAfterSeconds: fullRetryS },
     );
   }
 }
 
 type Written = Receipt | EngineError;
 
-/** One statement for all; should that fail for the sake of one of them, each alone. */
+/** One statement for all. Throws when they could not be written: then none was. */
 async function writeGroup(engine: Engine, group: Submission[]): Promise<Written[]> {
-  const prepared = prepareAll(engine, group);
-  try {
-    return await write(engine, prepared);
-  } catch (fault) {
-    releaseAll(engine, prepared);
-    if (group.length === 1 || isConnectionFault(fault)) throw fault;
-    return writeSingly(engine, group);
-  }
-}
-
-async function writeSingly(engine: Engine, group: Submission[]): Promise<Written[]> {
-  const written: Written[] = [];
-  for (const submission of group) {
-    try {
-      written.push(...(await writeGroup(engine, [submission])));
-    } catch (cause) {
-      written.push(new EngineError("unavailable", "The job could not be stored", { cause }));
-    }
-  }
-  return written;
-}
-
-function prepareAll(engine: Engine, group: Submission[]): Prepared[] {
   const prepared: Prepared[] = [];
-  const byPriority = group
-    .map((submission, at) => ({ submission, at }))
-    .sort((a, b) => a.submission.priority - b.submission.priority || a.at - b.at);
-  for (const { submission, at } of byPriority) prepared[at] = prepare(engine, submission);
-  return prepared;
-}
-
-async function write(engine: Engine, prepared: Prepared[]): Promise<Written[]> {
-  const isOneStatement = prepared.every((entry) => entry.message === null && entry.submission.payload === undefined);
-  const fresh = !isOneStatement
-    ? await engine.db.sql.begin((tx) => insert(engine, tx, prepared))
-    : await insert(engine, engine.db.sql, prepared);
+  const fresh = await prepareAndInsert(engine, group, prepared).catch((fault: unknown) => {
+    releaseAll(engine, prepared);
+    throw fault;
+  });
   settle(engine, prepared, fresh);
   return receipts(engine, prepared, fresh);
 }
 
+async function prepareAndInsert(engine: Engine, group: Submission[], prepared: Prepared[]): Promise<Set<string>> {
+  prepareAll(engine, group, prepared);
+  const isOneStatement = prepared.every((entry) => entry.message === null && entry.submission.payload === undefined);
+  if (isOneStatement) return insert(engine, engine.db.sql, prepared);
+  return engine.db.sql.begin((tx) => insert(engine, tx, prepared));
+}
+
+/** In the order of the group, into `prepared`; the more urgent ones get free slots first. */
+function prepareAll(engine: Engine, group: Submission[], prepared: Prepared[]): void {
+  const entries = group.map((submission, at) => ({ submission, at }));
+  const byPriority = entries.toSorted((a, b) => a.submission.priority - b.submission.priority || a.at - b.at);
+  const places = new Map<Prepared, number>();
+  for (const { submission, at } of byPriority) {
+    const entry = prepare(engine, submission);
+    places.set(entry, at);
+    prepared.push(entry);
+  }
+  prepared.sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0));
+}
+
 /** Returns the ids that are new. Of equal ids in one group only the first is written. */
 async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise<Set<string>> {
-  const distinct = [...new Map(prepared.toReversed().map((entry) => [entry.id, entry])).values()];
+  const first = new Map(prepared.toReversed().map((entry) => [entry.id, entry]));
+  const distinct = prepared.filter((entry) => first.get(entry.id) === entry);
   const jobs = JSON.stringify(distinct.map((entry) => entry.job));
   const tasks = JSON.stringify(distinct.flatMap((entry) => entry.tasks));
   const rows = await runs.unsafe<{ id: string }[]>(submitSql, [jobs, tasks], { prepare: true });
@@ -137,30 +152,42 @@ function releaseAll(engine: Engine, prepared: Prepared[]): void {
   for (const { start } of prepared) if (start !== null) engine.lane?.release(start.runner);
 }
 
+/** What each caller is told. The jobs are committed: that one could not be looked up must not undo the others. */
 async function receipts(engine: Engine, prepared: Prepared[], fresh: Set<string>): Promise<Written[]> {
   const seen = new Set<string>();
   const written: Written[] = [];
   for (const { id, submission } of prepared) {
     const isNew = fresh.has(id) && !seen.has(id);
     seen.add(id);
-    written.push(isNew ? { id, existing: false } : await existing(engine, submission));
+    written.push(isNew ? { id, existing: false } : await existing(engine, submission).catch(refusalOf));
   }
   return written;
 }
 
 /** The job that stands in the way of this submission, or the refusal when it was a different one. */
 async function existing(engine: Engine, submission: Submission): Promise<Written> {
-  const [row] = await engine.db.sql<{ id: string; fingerprint: string | null }[]>`
-    SELECT id, fingerprint FROM jobs
-    WHERE id = ${submission.id ?? null} OR (client = ${submission.client} AND idempotency_key = ${submission.idempotencyKey ?? null})
-    LIMIT 1`;
-  if (row === undefined) throw new Error(`job ${submission.id ?? "without id"} was neither written nor found`);
-  const by = row.id === submission.id ? "id" : "idempotency";
-  if (submission.fingerprint === undefined || submission.fingerprint === row.fingerprint)
-    return { id: row.id, existing: true, by };
-  return by === "id"
-    ? new EngineError("conflict", `Job ${row.id} exists and was submitted with another body`)
-    : new EngineError("idempotency_mismatch", "This Idempotency-Key was used with another request");
+  const byId = submission.id === undefined ? null : await findById(engine, submission.id);
+  const found = byId ?? (await findByIdempotency(engine, submission));
+  if (found === null) return new EngineError("conflict", "The files of this job belong to another job");
+  if (submission.fingerprint === undefined || submission.fingerprint === found.fingerprint)
+    return { id: found.id, existing: true, by: byId === null ? "idempotency" : "id" };
+  return byId === null
+    ? new EngineError("idempotency_mismatch", "This Idempotency-Key was used with another request")
+    : new EngineError("conflict", `Job ${found.id} exists and was submitted with another body`);
+}
+
+type Found = { id: string; fingerprint: string | null };
+
+async function findById(engine: Engine, id: string): Promise<Found | null> {
+  const [row] = await engine.db.sql<Found[]>`SELECT id, fingerprint FROM jobs WHERE id = ${id}`;
+  return row ?? null;
+}
+
+async function findByIdempotency(engine: Engine, { client, idempotencyKey }: Submission): Promise<Found | null> {
+  if (idempotencyKey === undefined) return null;
+  const [row] = await engine.db.sql<Found[]>`
+    SELECT id, fingerprint FROM jobs WHERE client = ${client} AND idempotency_key = ${idempotencyKey}`;
+  return row ?? null;
 }
 
 async function submitDeduplicated(engine: Engine, submission: Submission): Promise<Written> {
@@ -186,10 +213,11 @@ async function submitDeduplicated(engine: Engine, submission: Submission): Promi
 }
 
 async function submitAtomically(engine: Engine, submissions: Submission[]): Promise<Receipt[]> {
-  const prepared = prepareAll(engine, submissions);
+  const prepared: Prepared[] = [];
   const clash = new EngineError("conflict", "One of the jobs exists already: nothing was submitted");
   const fresh = await engine.db.sql
     .begin(async (tx) => {
+      prepareAll(engine, submissions, prepared);
       const written = await insert(engine, tx, prepared);
       if (written.size < prepared.length) throw clash;
       return written;
