@@ -55,7 +55,7 @@ export class Queue {
   async put(tx: Runs, messages: readonly Put[]): Promise<void> {
     const db = adapter(tx);
     for (const [queue, group] of groupedByQueue(messages)) {
-      const rows = group.map((message) => ({
+      const rows = group.map((message, at) => ({
         // Ids that grow with time keep the order of messages that were put in one transaction.
         id: Bun.randomUUIDv7(),
         data: {
@@ -65,7 +65,7 @@ export class Queue {
           ...(message.concurrency ? { c: message.concurrency } : {}),
         },
         priority: -message.priority,
-        ...(message.startAt ? { startAfter: message.startAt } : {}),
+        startAfter: message.startAt ?? arrivalOffset(at, group.length),
       }));
       await this.#boss.insert(queue, rows, { db });
     }
@@ -130,6 +130,14 @@ function byTurn(a: Row, b: Row): number {
   if (a.p !== b.p) return b.p - a.p;
   if (a.at !== b.at) return a.at < b.at ? -1 : 1;
   return a.id < b.id ? -1 : 1;
+}
+
+/**
+ * Messages put at once share their time of creation, which is what pg-boss orders equal priorities by. Its index goes on
+ * with the time they are due, so microseconds in the past keep their order. In seconds, as an interval.
+ */
+function arrivalOffset(at: number, count: number): string {
+  return `${(at + 1 - count) / 1_000_000}`;
 }
 
 function groupedByQueue(messages: readonly Put[]): Map<string, Put[]> {
