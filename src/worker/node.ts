@@ -1,55 +1,61 @@
 import type { Engine } from "../engine/context.ts";
-import { giveUpAfterMs, type NodeState, reap, register, renew, renewEveryMs, resign, unpark } from "../engine/lease.ts";
+import { type LeaseTimes, leaseTimes, type NodeState, register, type Renewal, renew, resign } from "../engine/lease.ts";
 import { channel, decode } from "../engine/notify.ts";
 import type { Log } from "../log.ts";
+import { Chores } from "./chores.ts";
 import type { Worker } from "./worker.ts";
 
-export type NodeOptions = { engine: Engine; worker: Worker | null; log: Log; state(): NodeState };
-
-const countEveryMs = 5_000;
-const unparkEveryMs = 15_000;
+export type NodeOptions = {
+  engine: Engine;
+  worker: Worker | null;
+  log: Log;
+  state(): NodeState;
+  lease?: Partial<LeaseTimes>;
+};
 
 /** This process as a member of the cluster: its lease, what it hears from others, and the tasks of those that vanished. */
 export class Node {
   readonly #options: NodeOptions;
+  readonly #times: LeaseTimes;
   readonly #bootId = crypto.randomUUID();
+  readonly #chores: Chores;
   #timer: ReturnType<typeof setInterval> | null = null;
-  #renewing = false;
+  #renewal: Promise<void> | null = null;
+  #renewAgain = false;
   #renewedAtMs = Date.now();
-  #countedAtMs = 0;
-  #unparkedAtMs = 0;
-  #gaveUp = false;
+  #isStopped = false;
+  #wasReplaced = false;
+  #isLate = false;
+  #hasPausedWorker = false;
   #unlisten: (() => Promise<void>) | null = null;
 
   constructor(options: NodeOptions) {
     this.#options = options;
+    this.#times = { ...leaseTimes, ...options.lease };
+    this.#chores = new Chores(options);
   }
 
   /** Takes the node's name, returns what an earlier process of that name left running, and keeps the lease. */
   async start(): Promise<void> {
-    const { engine, log, state, worker } = this.#options;
-    const { maintenance } = await register(engine.db.sql, engine.nodeId, this.#bootId, state());
+    const { engine, state } = this.#options;
+    const { maintenance } = await register(engine.db.lease, engine.nodeId, this.#bootId, state(), this.#times);
     engine.view.maintenance = maintenance;
-    if (worker !== null) {
-      for (
-        let returned = await reap(engine, { ownName: true });
-        returned > 0;
-        returned = await reap(engine, { ownName: true })
-      ) {
-        log.warn("tasks of an earlier process were queued again", { tasks: returned });
-      }
-    }
+    this.#renewedAtMs = Date.now();
+    await this.#chores.returnLost("own name", "tasks of an earlier process were queued again");
     await this.#listen();
     await this.#tick();
-    this.#timer = setInterval(() => void this.#tick(), renewEveryMs);
+    this.#timer = setInterval(() => void this.#tick(), this.#times.renewEveryMs);
   }
 
   /** Gives up the lease. Nothing may run on this node any more. */
   async stop(): Promise<void> {
+    this.#isStopped = true;
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     await this.#unlisten?.().catch((fault: unknown) => this.#options.log.debug("unlisten failed", { fault }));
-    await resign(this.#options.engine.db.sql, this.#options.engine.nodeId, this.#bootId);
+    await this.#renewal;
+    await this.#chores.settled();
+    await resign(this.#options.engine.db.lease, this.#options.engine.nodeId, this.#bootId);
   }
 
   async #listen(): Promise<void> {
@@ -82,73 +88,89 @@ export class Node {
     }
   }
 
+  /** Renews at once, or once more when a renewal is on its way: that one may have read what has changed since. */
   async #tick(): Promise<void> {
-    if (this.#renewing) return;
-    this.#renewing = true;
-    try {
-      await this.#renew();
-      await this.#chores();
-    } catch (fault) {
-      this.#options.log.warn("the lease could not be renewed", { fault });
-    } finally {
-      this.#renewing = false;
+    this.#giveUpWhenLate();
+    if (this.#isStopped) return;
+    this.#renewAgain = true;
+    this.#renewal ??= this.#renewWhileAsked().finally(() => {
+      this.#renewal = null;
+    });
+    await this.#renewal;
+  }
+
+  async #renewWhileAsked(): Promise<void> {
+    while (this.#renewAgain && !this.#isStopped) {
+      this.#renewAgain = false;
+      await this.#renew().catch((fault: unknown) =>
+        this.#options.log.warn("the lease could not be renewed", { fault }),
+      );
       this.#giveUpWhenLate();
     }
   }
 
   async #renew(): Promise<void> {
-    const { engine, worker, state, log } = this.#options;
-    const renewal = await renew(engine.db.sql, engine.nodeId, this.#bootId, state());
-    if (renewal.replaced) {
-      log.error("another process has taken this node's name: give each its own NODE_NAME", { node: engine.nodeId });
-      worker?.stop(null, "fenced");
-      return;
-    }
-    this.#renewedAtMs = Date.now();
-    this.#gaveUp = false;
-    const resumed = engine.view.paused.size > 0 || engine.view.maintenance;
+    const { engine, state } = this.#options;
+    // The lease counts from here at the earliest: the answer may have taken long.
+    const askedAtMs = Date.now();
+    const asked = renew(engine.db.lease, engine.nodeId, this.#bootId, state(), this.#times);
+    const renewal = await within(asked, this.#times.giveUpAfterMs);
+    if (renewal.replaced) return this.#leave();
+    this.#renewedAtMs = askedAtMs;
+    this.#isLate = false;
+    this.#apply(renewal, askedAtMs);
+    this.#chores.begin(renewal);
+  }
+
+  #apply(renewal: Renewal, askedAtMs: number): void {
+    const { engine, worker } = this.#options;
+    const unpaused = [...engine.view.paused].filter((queue) => !renewal.paused.includes(queue));
     engine.view.hasPeers = renewal.hasPeers;
     engine.view.paused = new Set(renewal.paused);
     engine.view.maintenance = renewal.maintenance || renewal.draining;
-    this.#applyMaintenance(resumed);
-    for (const jobId of renewal.stopping) worker?.stop(jobId, "cancelled");
-    if (renewal.expired && worker !== null) {
-      const returned = await reap(engine, { ownName: false });
-      if (returned > 0) log.warn("tasks of vanished nodes were queued again", { tasks: returned });
-    }
+    if (worker === null) return;
+    this.#pauseWorker(worker, engine.view.maintenance || engine.view.draining);
+    for (const queue of unpaused) worker.wake(queue);
+    for (const jobId of renewal.stopping) worker.stop(jobId, "cancelled");
+    worker.fence(new Set(renewal.owned), askedAtMs - this.#times.renewEveryMs * 2);
   }
 
-  #applyMaintenance(mayResume: boolean): void {
-    const { engine, worker } = this.#options;
-    if (engine.view.maintenance || engine.view.draining) worker?.pause();
-    else if (mayResume) worker?.resume();
+  #pauseWorker(worker: Worker, isPaused: boolean): void {
+    if (isPaused === this.#hasPausedWorker) return;
+    this.#hasPausedWorker = isPaused;
+    if (isPaused) worker.pause();
+    else worker.resume();
   }
 
-  async #chores(): Promise<void> {
-    const { engine } = this.#options;
-    const now = Date.now();
-    if (now - this.#countedAtMs > countEveryMs && engine.view.waiting > 0) {
-      this.#countedAtMs = now;
-      engine.view.waiting = await countWaiting(engine);
-    }
-    if (now - this.#unparkedAtMs > unparkEveryMs) {
-      this.#unparkedAtMs = now;
-      await unpark(engine);
-    }
+  /** The name belongs to another process, which has returned what ran here: this one may only stop. */
+  #leave(): void {
+    const { engine, worker, log } = this.#options;
+    if (!this.#wasReplaced)
+      log.error("another process has taken this node's name: give each its own NODE_NAME", { node: engine.nodeId });
+    this.#wasReplaced = true;
+    if (worker === null) return;
+    this.#pauseWorker(worker, true);
+    worker.stop(null, "fenced");
   }
 
   /** Whoever cannot renew must have stopped before others may start its tasks again. */
   #giveUpWhenLate(): void {
-    if (this.#gaveUp || Date.now() - this.#renewedAtMs < giveUpAfterMs) return;
-    this.#gaveUp = true;
-    this.#options.log.error("the lease could not be renewed in time: stopping what runs here", {});
-    this.#options.worker?.stop(null, "interrupted");
+    if (this.#isLate || this.#isStopped || Date.now() - this.#renewedAtMs < this.#times.giveUpAfterMs) return;
+    this.#isLate = true;
+    const { worker, log } = this.#options;
+    log.error("the lease could not be renewed in time: stopping what runs here", {});
+    if (worker === null) return;
+    this.#pauseWorker(worker, true);
+    worker.stop(null, "fenced");
   }
 }
 
-async function countWaiting(engine: Engine): Promise<number> {
-  const [row] = await engine.db.sql<{ count: number }[]>`
-    SELECT count(*)::int AS count FROM (
-      SELECT 1 FROM tasks WHERE status = 'queued' AND queued_at IS NOT NULL LIMIT ${engine.queueMax + 1}) t`;
-  return row?.count ?? 0;
+async function within<T>(work: Promise<T>, ms: number): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -1,4 +1,4 @@
-import { isConnectionFault } from "../db/client.ts";
+import { isPassingFault } from "../db/client.ts";
 import { claim } from "../engine/begin.ts";
 import type { Claimed } from "../engine/claimed.ts";
 import type { Engine, FastLane } from "../engine/context.ts";
@@ -6,10 +6,10 @@ import type { Appender } from "../engine/events.ts";
 import type { Finisher } from "../engine/finish.ts";
 import type { Log } from "../log.ts";
 import { queuesWithWork } from "../queue/boss.ts";
-import type { ActiveRun, Outcome, Runner, RunnerName, StopReason } from "../runners/contract.ts";
+import type { Runner, RunnerName, StopReason } from "../runners/contract.ts";
 import { createPool, freeSlots, type Pool } from "./pool.ts";
-import { failedToStart, noFacts, type RunFiles, startRun } from "./run-task.ts";
-import { createSink } from "./sink.ts";
+import type { RunFiles } from "./run-task.ts";
+import { Running } from "./running.ts";
 
 export type WorkerOptions = {
   engine: Engine;
@@ -21,53 +21,54 @@ export type WorkerOptions = {
   canRun(runner: RunnerName, target: string): boolean;
 };
 
-type Running = { task: Claimed; active: ActiveRun | null; stopped: StopReason | null; sinceMs: number };
-
 const pollEveryMs = 1_000;
 const claimMax = 200;
-const retryFirstMs = 100;
-const retryMaxMs = 2_000;
+const settledEveryMs = 20;
 
 /** The slots of this node, and the one place where engine and runners meet. Close it with `close`. */
 export class Worker implements FastLane {
   readonly #options: WorkerOptions;
   readonly #pools = new Map<string, Pool>();
   readonly #files = new Map<string, RunFiles>();
-  readonly #running = new Map<string, Running>();
+  readonly #running: Running;
   readonly #listeners = new Set<() => void>();
   #poll: ReturnType<typeof setInterval> | null = null;
-  #accepting = false;
+  #isPaused = false;
+  #isClosed = false;
   #polling = false;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    this.#running = new Running(options);
     for (const { runner, slots, files } of options.runners) {
       this.#pools.set(runner.name, createPool(runner, slots));
       if (files !== undefined) this.#files.set(runner.name, files);
     }
   }
 
+  /** Begins to look for work. Waits for `resume` where it was paused before. */
   start(): void {
-    this.#accepting = true;
+    if (this.#poll !== null || this.#isClosed) return;
     this.#poll = setInterval(() => void this.#look(), pollEveryMs);
     for (const pool of this.#pools.values()) void this.#pump(pool);
   }
 
   /** No new task is begun from now on; running ones go on. */
   pause(): void {
-    this.#accepting = false;
+    this.#isPaused = true;
   }
 
+  /** Takes up work again, or for the first time where it was paused before it started. */
   resume(): void {
-    if (this.#poll === null) return;
-    this.#accepting = true;
+    this.#isPaused = false;
+    this.start();
     for (const pool of this.#pools.values()) this.wake(pool.queue);
   }
 
   reserve(runner: string, target: string, _priority: number): boolean {
     const pool = this.#pools.get(runner);
-    if (pool === undefined || !this.#accepting || pool.backlog || freeSlots(pool) <= 0) return false;
-    if (this.#options.engine.view.paused.has(runner) || !this.#options.canRun(pool.runner.name, target)) return false;
+    if (pool === undefined || !this.#mayBegin(pool) || pool.backlog || freeSlots(pool) <= 0) return false;
+    if (!this.#options.canRun(pool.runner.name, target)) return false;
     this.#take(pool);
     return true;
   }
@@ -90,11 +91,16 @@ export class Worker implements FastLane {
 
   /** Stops every running task of a job, or of the whole node when `jobId` is null. */
   stop(jobId: string | null, reason: StopReason): void {
-    for (const run of this.#running.values()) {
-      if (jobId !== null && run.task.jobId !== jobId) continue;
-      run.stopped ??= reason;
-      run.active?.stop(reason);
-    }
+    this.#running.stop(jobId, reason);
+  }
+
+  /** Stops what runs here since before `beforeMs` though it is not among the runs that are this node's by the database's word. */
+  fence(owned: ReadonlySet<string>, beforeMs: number): void {
+    this.#running.fence(owned, beforeMs);
+  }
+
+  isRunning(runId: string): boolean {
+    return this.#running.has(runId);
   }
 
   /** Slots in use and in all, by runner. */
@@ -112,13 +118,12 @@ export class Worker implements FastLane {
   }
 
   get runningCount(): number {
-    return this.#running.size;
+    return this.#running.count;
   }
 
   /** Since when the oldest running task of a runner runs, in ms since the epoch; null when none does. */
   oldestRunningMs(runner: RunnerName): number | null {
-    const since = [...this.#running.values()].filter((run) => run.task.runner === runner).map((run) => run.sinceMs);
-    return since.length === 0 ? null : Math.min(...since);
+    return this.#running.oldestMs(runner);
   }
 
   /** Calls `listener` whenever a slot is taken or given back. */
@@ -127,17 +132,27 @@ export class Worker implements FastLane {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves when nothing runs any more, or after `graceMs`. Returns how many still run. */
+  /** Resolves when nothing runs and nothing is being claimed any more, or after `graceMs`. Returns how many still run. */
   async settled(graceMs: number): Promise<number> {
     const until = Date.now() + graceMs;
-    while (this.#running.size > 0 && Date.now() < until) await Bun.sleep(20);
-    return this.#running.size;
+    while (this.#isBusy() && Date.now() < until) await Bun.sleep(settledEveryMs);
+    return this.#running.count;
   }
 
   close(): void {
-    this.#accepting = false;
+    this.#isClosed = true;
     if (this.#poll !== null) clearInterval(this.#poll);
     this.#poll = null;
+  }
+
+  #isBusy(): boolean {
+    return this.#running.count > 0 || [...this.#pools.values()].some((pool) => pool.claiming);
+  }
+
+  #mayBegin(pool: Pool): boolean {
+    const { view } = this.#options.engine;
+    if (this.#poll === null || this.#isPaused || view.maintenance || view.draining) return false;
+    return !view.paused.has(pool.queue);
   }
 
   #take(pool: Pool): void {
@@ -153,7 +168,7 @@ export class Worker implements FastLane {
 
   /** Polling is the floor under notifications, and the only way to see that a delay is over. */
   async #look(): Promise<void> {
-    if (this.#polling || !this.#accepting) return;
+    if (this.#polling || this.#isPaused) return;
     this.#polling = true;
     try {
       const idle = [...this.#pools.values()].filter((pool) => !pool.backlog).map((pool) => pool.queue);
@@ -161,7 +176,7 @@ export class Worker implements FastLane {
         for (const queue of await queuesWithWork(this.#options.engine.db.sql, idle)) this.wake(queue);
       for (const pool of this.#pools.values()) if (pool.backlog) void this.#pump(pool);
     } catch (fault) {
-      if (!isConnectionFault(fault)) this.#options.log.error("looking for work failed", { fault });
+      if (!isPassingFault(fault)) this.#options.log.error("looking for work failed", { fault });
     } finally {
       this.#polling = false;
     }
@@ -171,15 +186,9 @@ export class Worker implements FastLane {
     if (pool.claiming) return;
     pool.claiming = true;
     try {
-      while (
-        pool.backlog &&
-        this.#accepting &&
-        freeSlots(pool) > 0 &&
-        !this.#options.engine.view.paused.has(pool.queue)
-      )
-        await this.#claimInto(pool);
+      while (pool.backlog && this.#mayBegin(pool) && freeSlots(pool) > 0) await this.#claimInto(pool);
     } catch (fault) {
-      if (!isConnectionFault(fault)) this.#options.log.error("claiming failed", { queue: pool.queue, fault });
+      if (!isPassingFault(fault)) this.#options.log.error("claiming failed", { queue: pool.queue, fault });
     } finally {
       pool.claiming = false;
     }
@@ -207,60 +216,9 @@ export class Worker implements FastLane {
   }
 
   async #execute(task: Claimed): Promise<void> {
-    const { appender, log, finisher } = this.#options;
     const pool = this.#pools.get(task.runner);
     if (pool === undefined) throw new Error(`this node has no runner for ${task.runner}`);
-    const sink = createSink(task, appender, (fault) => log.warn("events were not written", { job: task.jobId, fault }));
-    const run: Running = { task, active: null, stopped: null, sinceMs: Date.now() };
-    this.#running.set(task.runId, run);
-    try {
-      run.active = await this.#begin(pool, task, sink);
-      if (run.stopped !== null) run.active.stop(run.stopped);
-      const { outcome, facts } = await run.active.done;
-      this.#give(pool);
-      await this.#files.get(task.runner)?.after(task);
-      const events = await sink.rest();
-      await this.#persist(() => finisher.finish(task, outcome, facts, events), task);
-    } catch (fault) {
-      log.error("a run could not be recorded", { job: task.jobId, task: task.index, fault });
-      await this.#failUnrecorded(task);
-    } finally {
-      this.#running.delete(task.runId);
-    }
-  }
-
-  /** Whatever went wrong with its result, a task must not stay running. */
-  async #failUnrecorded(task: Claimed): Promise<void> {
-    const outcome: Outcome = {
-      kind: "failed",
-      error: { code: "runner_error", message: "The result could not be stored" },
-    };
-    await this.#persist(() => this.#options.finisher.finish(task, outcome, noFacts), task).catch((fault: unknown) =>
-      this.#options.log.error("a failure could not be recorded", { job: task.jobId, fault }),
-    );
-  }
-
-  async #begin(pool: Pool, task: Claimed, sink: ReturnType<typeof createSink>): Promise<ActiveRun> {
     const files = this.#files.get(task.runner);
-    if (files === undefined) return startRun(pool.runner, task, sink, null);
-    try {
-      return startRun(pool.runner, task, sink, await files.before(task));
-    } catch (fault) {
-      return failedToStart(fault);
-    }
-  }
-
-  /** A result is never dropped because Postgres is away: it is offered until it is recorded or refused by the fence. */
-  async #persist(write: () => Promise<unknown>, task: Claimed): Promise<void> {
-    for (let waitMs = retryFirstMs; ; waitMs = Math.min(waitMs * 2, retryMaxMs)) {
-      try {
-        await write();
-        return;
-      } catch (fault) {
-        if (!isConnectionFault(fault)) throw fault;
-        this.#options.log.warn("the database is away: a result waits", { job: task.jobId, wait_ms: waitMs });
-        await Bun.sleep(waitMs);
-      }
-    }
+    await this.#running.execute(task, { runner: pool.runner, files, onFree: () => this.#give(pool) });
   }
 }

@@ -1,0 +1,82 @@
+import { isPassingFault } from "../db/client.ts";
+import type { Engine } from "../engine/context.ts";
+import type { Renewal } from "../engine/lease.ts";
+import { type Lost, reap, unpark } from "../engine/reap.ts";
+import { countWaiting } from "../engine/waiting.ts";
+import type { Log } from "../log.ts";
+import type { Worker } from "./worker.ts";
+
+export type ChoresOptions = { engine: Engine; worker: Worker | null; log: Log };
+
+const countEveryMs = 5_000;
+const unparkEveryMs = 15_000;
+
+/**
+ * What a node does for all after it has renewed its lease. Apart from the renewal, which must not wait for it: a call
+ * that finds the last round still going on does nothing.
+ */
+export class Chores {
+  readonly #options: ChoresOptions;
+  #round: Promise<void> | null = null;
+  #countedAtMs: number | null = null;
+  #unparkedAtMs: number | null = null;
+  /** Runs that the database says are ours, and that nothing here executes; as seen by the last renewal. */
+  #suspects = new Set<string>();
+
+  constructor(options: ChoresOptions) {
+    this.#options = options;
+  }
+
+  begin(renewal: Renewal): void {
+    if (this.#round !== null) return;
+    this.#round = this.#work(renewal)
+      .catch((fault: unknown) => {
+        if (!isPassingFault(fault)) this.#options.log.error("a chore failed", { fault });
+      })
+      .finally(() => {
+        this.#round = null;
+      });
+  }
+
+  async settled(): Promise<void> {
+    await this.#round;
+  }
+
+  /** Returns the tasks of lost runs to the queue, all of them. */
+  async returnLost(lost: Lost, event: string): Promise<void> {
+    const { engine, log } = this.#options;
+    for (;;) {
+      const { returned, hasMore, faults } = await reap(engine, lost);
+      if (returned > 0) log.warn(event, { tasks: returned });
+      for (const fault of faults) log.error("a lost task could not be returned", { fault });
+      if (!hasMore || returned === 0) return;
+    }
+  }
+
+  async #work(renewal: Renewal): Promise<void> {
+    const { engine } = this.#options;
+    if (renewal.expired) await this.returnLost("expired", "tasks of vanished nodes were queued again");
+    await this.#returnOrphans(renewal.owned);
+    const now = Date.now();
+    if (this.#countedAtMs === null || (now - this.#countedAtMs > countEveryMs && engine.view.waiting > 0)) {
+      this.#countedAtMs = now;
+      engine.view.waiting = await countWaiting(engine);
+    }
+    if (this.#unparkedAtMs === null || now - this.#unparkedAtMs > unparkEveryMs) {
+      this.#unparkedAtMs = now;
+      await unpark(engine);
+    }
+  }
+
+  /**
+   * A transaction whose answer was lost with its connection may have begun tasks that nobody executes, and so may the
+   * last one of an earlier process of this name. Seen in two renewals in a row, they are no more on their way here.
+   */
+  async #returnOrphans(owned: readonly string[]): Promise<void> {
+    const { worker } = this.#options;
+    const idle = owned.filter((runId) => worker?.isRunning(runId) !== true);
+    const orphans = idle.filter((runId) => this.#suspects.has(runId));
+    this.#suspects = new Set(idle);
+    if (orphans.length > 0) await this.returnLost({ runIds: orphans }, "tasks that nobody executed were queued again");
+  }
+}

@@ -1,0 +1,126 @@
+import { isPassingFault } from "../db/client.ts";
+import type { Claimed } from "../engine/claimed.ts";
+import type { Appender } from "../engine/events.ts";
+import type { Finisher } from "../engine/finish.ts";
+import type { Log } from "../log.ts";
+import type { ActiveRun, Outcome, Runner, RunnerName, StopReason } from "../runners/contract.ts";
+import { failedToStart, noFacts, type RunFiles, startRun } from "./run-task.ts";
+import { createSink, type EventSink } from "./sink.ts";
+
+/** How a task is run: by what, with which files, and whom to tell when its slot is free. */
+export type Execution = { runner: Runner; files: RunFiles | undefined; onFree(): void };
+
+type Run = { task: Claimed; active: ActiveRun | null; stopped: StopReason | null; sinceMs: number };
+
+const retryFirstMs = 100;
+const retryMaxMs = 2_000;
+
+/** The tasks that run on this node, each from its start until its end is recorded. */
+export class Running {
+  readonly #options: { finisher: Finisher; appender: Appender; log: Log };
+  readonly #runs = new Map<string, Run>();
+
+  constructor(options: { finisher: Finisher; appender: Appender; log: Log }) {
+    this.#options = options;
+  }
+
+  /** Runs a task and records how it ended. `onFree` is called once, as soon as the work itself is over. Never rejects. */
+  async execute(task: Claimed, { runner, files, onFree }: Execution): Promise<void> {
+    const run: Run = { task, active: null, stopped: null, sinceMs: Date.now() };
+    this.#runs.set(task.runId, run);
+    let isFree = false;
+    const free = () => {
+      if (!isFree) onFree();
+      isFree = true;
+    };
+    try {
+      await this.#runToItsEnd(run, runner, files, free);
+    } catch (fault) {
+      this.#options.log.error("a run could not be recorded", { job: task.jobId, task: task.index, fault });
+      await this.#failUnrecorded(task);
+    } finally {
+      free();
+      this.#runs.delete(task.runId);
+    }
+  }
+
+  /** Stops every run of a job, or all when `jobId` is null. */
+  stop(jobId: string | null, reason: StopReason): void {
+    for (const run of this.#runs.values()) if (jobId === null || run.task.jobId === jobId) stopRun(run, reason);
+  }
+
+  /** Stops the runs of more than `ageMs` that are not among `owned`: somebody else decided about their tasks. */
+  fence(owned: ReadonlySet<string>, ageMs: number): void {
+    const before = Date.now() - ageMs;
+    for (const [runId, run] of this.#runs) if (run.sinceMs < before && !owned.has(runId)) stopRun(run, "fenced");
+  }
+
+  has(runId: string): boolean {
+    return this.#runs.has(runId);
+  }
+
+  get count(): number {
+    return this.#runs.size;
+  }
+
+  /** Since when the oldest run of a runner runs, in ms since the epoch; null when none does. */
+  oldestMs(runner: RunnerName): number | null {
+    const since = [...this.#runs.values()].filter((run) => run.task.runner === runner).map((run) => run.sinceMs);
+    return since.length === 0 ? null : Math.min(...since);
+  }
+
+  async #runToItsEnd(run: Run, runner: Runner, files: RunFiles | undefined, free: () => void): Promise<void> {
+    const { task } = run;
+    const { appender, finisher, log } = this.#options;
+    const sink = createSink(task, appender, {
+      onFault: (fault) => log.warn("events were not written", { job: task.jobId, fault }),
+      onFenced: () => stopRun(run, "fenced"),
+    });
+    run.active = await begin(runner, task, sink, files);
+    if (run.stopped !== null) run.active.stop(run.stopped);
+    const { outcome, facts } = await run.active.done;
+    free();
+    if (files !== undefined) await this.#persist(() => files.after(task), task);
+    const events = await sink.rest();
+    await this.#persist(() => finisher.finish(task, outcome, facts, events), task);
+  }
+
+  /** Whatever went wrong with its result, a task must not stay running. */
+  async #failUnrecorded(task: Claimed): Promise<void> {
+    const outcome: Outcome = {
+      kind: "failed",
+      error: { code: "runner_error", message: "The result could not be stored" },
+    };
+    await this.#persist(() => this.#options.finisher.finish(task, outcome, noFacts), task).catch((fault: unknown) =>
+      this.#options.log.error("a failure could not be recorded", { job: task.jobId, fault }),
+    );
+  }
+
+  /** A result is never dropped because Postgres is away: it is offered until it is recorded or refused by the fence. */
+  async #persist(write: () => Promise<unknown>, task: Claimed): Promise<void> {
+    for (let waitMs = retryFirstMs; ; waitMs = Math.min(waitMs * 2, retryMaxMs)) {
+      try {
+        await write();
+        return;
+      } catch (fault) {
+        if (!isPassingFault(fault)) throw fault;
+        this.#options.log.warn("the database cannot be written to: a result waits", { job: task.jobId, fault });
+        await Bun.sleep(waitMs);
+      }
+    }
+  }
+}
+
+function stopRun(run: Run, reason: StopReason): void {
+  run.stopped ??= reason;
+  run.active?.stop(reason);
+}
+
+async function begin(runner: Runner, task: Claimed, sink: EventSink, files: RunFiles | undefined): Promise<ActiveRun> {
+  if (files === undefined) return startRun(runner, task, sink, null);
+  try {
+    return startRun(runner, task, sink, await files.before(task));
+  } catch (fault) {
+    return failedToStart(fault);
+  }
+}
