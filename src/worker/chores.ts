@@ -2,7 +2,7 @@ import { isPassingFault } from "../db/client.ts";
 import type { Engine } from "../engine/context.ts";
 import type { Renewal } from "../engine/lease.ts";
 import { type Lost, reap, unpark } from "../engine/reap.ts";
-import { countWaiting } from "../engine/waiting.ts";
+import { countWaiting } from "../engine/count-waiting.ts";
 import type { Log } from "../log.ts";
 import type { Worker } from "./worker.ts";
 
