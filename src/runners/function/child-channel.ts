@@ -3,7 +3,7 @@ import { type Order, type Reply, replyLine } from "./frames.ts";
 
 const ordersFd = 3;
 const repliesFd = 4;
-// Taken before any function is loaded: a function that patches the built-ins must not break the channel.
+// Taken before any function is loaded, as in frames.ts.
 const write = writeSync;
 const { parse } = JSON;
 

@@ -47,13 +47,16 @@ export type Measured = { wallMs: number; cpuMs: number; rssMb: number };
 
 export type FailedCode = "function_error" | "invalid" | "output_limit";
 
+// Taken before any function is loaded: one that patches them must not break the channel of its process.
+const { parse, stringify } = JSON;
+
 /** One order as a line. An input that is JSON text already is put in as it is. */
 export function orderLine(order: Order): string {
-  if (order.kind !== "run" || order.inputJson === undefined) return `${JSON.stringify(order)}\n`;
+  if (order.kind !== "run" || order.inputJson === undefined) return `${stringify(order)}\n`;
   const { inputJson, ...rest } = order;
   // A line end inside the text would end the message; JSON allows it between values only, where it means nothing.
   const text = inputJson.includes("\n") ? inputJson.replaceAll("\n", " ") : inputJson;
-  return `${JSON.stringify(rest).slice(0, -1)},"input":${text}}\n`;
+  return `${stringify(rest).slice(0, -1)},"input":${text}}\n`;
 }
 
 /** One reply as a line. A result is put in as it is, so that its JSON is written once. */
@@ -61,14 +64,14 @@ export function replyLine(reply: Reply): string {
   if (reply.kind === "done") {
     return `+${reply.nonce} ${reply.wallMs} ${reply.cpuMs} ${reply.rssMb} ${reply.json}\n`;
   }
-  return `${JSON.stringify(reply)}\n`;
+  return `${stringify(reply)}\n`;
 }
 
 /** The reply in a line (without its newline), or null when it is not one. */
 export function readReply(line: string): Reply | null {
   if (line.startsWith("+")) return readDone(line);
   try {
-    const value: unknown = JSON.parse(line);
+    const value: unknown = parse(line);
     return isReply(value) ? value : null;
   } catch {
     // Only a function that writes to the reply socket by itself gets here.

@@ -62,7 +62,7 @@ export class FunctionPool {
       work.end({ by: "no_process", message: "The function runner is closed" });
       return;
     }
-    const member = this.#idle.pop() ?? this.#memberAhead(work);
+    const member = this.#takeIdle() ?? this.#memberAhead(work);
     if (member === undefined) this.#enqueue(work);
     else member.assign(work);
     this.#tickWithin(member === undefined || member.load > 1 ? waitingTickMs : busyTickMs);
@@ -89,6 +89,13 @@ export class FunctionPool {
     if (this.#members.size === 0) resolve();
     await promise;
     if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  #takeIdle(): FunctionProcess | undefined {
+    let member = this.#idle.pop();
+    // An idle process may have said that it ends, and not have done so yet.
+    while (member !== undefined && member.state !== "idle") member = this.#idle.pop();
+    return member;
   }
 
   /** The least loaded process that takes this work before it has ended what it has. */
@@ -138,7 +145,7 @@ export class FunctionPool {
   }
 
   #returned(work: Work): void {
-    const member = work.stopReason === null ? this.#idle.pop() : undefined;
+    const member = work.stopReason === null ? this.#takeIdle() : undefined;
     if (work.stopReason !== null) {
       work.end({ by: "stop", exitCode: null, signal: null });
     } else if (member !== undefined) {
