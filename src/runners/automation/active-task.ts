@@ -17,7 +17,7 @@ export class ActiveTask implements ActiveRun {
   readonly #stopped = Promise.withResolvers<void>();
   #reason: StopReason | null = null;
   #process: BrowserProcess | null = null;
-  #step = "before its first step";
+  #step = "while its browser was starting";
   #maxRssMb: number | null = null;
   #outputBytesLeft: number;
 

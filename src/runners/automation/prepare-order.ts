@@ -7,7 +7,8 @@ import { isObject } from "./field-reader.ts";
 import type { TaskOrder } from "./messages.ts";
 import { type DeclaredParameters, inputProblems, readSecureParameters, secureProblems } from "./parameters.ts";
 
-export type Preparation = { order: TaskOrder; warnings: string[] } | { failure: Failure };
+/** An order that still needs its directory. */
+export type Preparation = { order: Omit<TaskOrder, "directory">; warnings: string[] } | { failure: Failure };
 
 type Work = { work: TaskOrder["work"]; declared: DeclaredParameters; isShipped: boolean; warnings: string[] };
 
@@ -24,7 +25,7 @@ const outputMbDefault = 10;
 export function prepareOrder(
   request: RunRequest,
   catalog: AutomationCatalog,
-  settings: { nonce: number; directory: string; navigationTimeoutMs: number },
+  settings: { nonce: number; navigationTimeoutMs: number },
 ): Preparation {
   const work = workOf(request, catalog);
   if ("failure" in work) return work;
@@ -37,7 +38,7 @@ export function prepareOrder(
   ];
   if (problems.length > 0) return invalid(problems.slice(0, shownMax).join("; "));
   const { pagesDirectory } = catalog.current;
-  const order: TaskOrder = {
+  const order: Omit<TaskOrder, "directory"> = {
     kind: "run",
     nonce: settings.nonce,
     taskId: typeof task.task_id === "string" ? task.task_id : request.jobId,
@@ -45,7 +46,6 @@ export function prepareOrder(
     work: work.work,
     input: input as ParameterLists,
     secure: secureOf(work.declared, secure),
-    directory: settings.directory,
     uploadDirectories: existsSync(catalog.directory) ? [catalog.directory] : [],
     pagesDirectory: work.isShipped ? pagesDirectory : null,
     navigationTimeoutMs: settings.navigationTimeoutMs,

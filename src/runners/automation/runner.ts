@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ActiveRun, Runner, RunRequest, RunSink } from "../contract.ts";
@@ -24,9 +24,12 @@ export type AutomationRunnerOptions = {
   navigationTimeoutMs?: number;
 };
 
-type Warm = { process: BrowserProcess; generation: number; chromium: string; timer: Timer };
+/** `generation` is that of the catalog whose files the process has loaded; null while it has loaded none. */
+type Kept = { process: BrowserProcess; chromium: string; generation: number | null };
+type Warm = Kept & { timer: Timer };
 
 const idleMsDefault = 60_000;
+const leftoverAgeMs = 3_600_000;
 const killGraceMsDefault = 3_000;
 const navigationTimeoutMsDefault = 30_000;
 
@@ -37,7 +40,9 @@ export class AutomationRunner implements Runner {
   readonly #leaving = new Set<Promise<unknown>>();
   #nonce = 0;
 
-  constructor(readonly options: AutomationRunnerOptions) {}
+  constructor(readonly options: AutomationRunnerOptions) {
+    removeLeftovers(options.workDirectory);
+  }
 
   start(request: RunRequest, sink: RunSink): ActiveRun {
     return new ActiveTask(request, sink, () => this.#grant(request, sink));
@@ -49,43 +54,54 @@ export class AutomationRunner implements Runner {
   }
 
   async #grant(request: RunRequest, sink: RunSink): Promise<GrantOrFailure> {
-    const { catalog, chromiumPath, environment, workDirectory } = this.options;
+    const { catalog, chromiumPath, environment } = this.options;
     const found = findChromium(chromiumPath, environment.PATH ?? "");
     if ("problem" in found) return { failure: { code: "automation_error", message: found.problem } };
-    mkdirSync(workDirectory, { recursive: true, mode: 0o700 });
-    const scratch = request.directory === null ? mkdtempSync(join(workDirectory, "task-")) : null;
-    if (scratch !== null) sink.log("warn", "The job has no payload: the files of this run are not kept");
     this.#nonce += 1;
     const prepared = prepareOrder(request, catalog, {
       nonce: this.#nonce,
-      directory: request.directory ?? scratch ?? "",
       navigationTimeoutMs: this.options.navigationTimeoutMs ?? navigationTimeoutMsDefault,
     });
     if ("failure" in prepared) return prepared;
     for (const warning of prepared.warnings) sink.log("warn", warning);
-    const { generation } = catalog;
-    const process = this.#take(found.path, generation);
+    const scratch = request.directory === null ? this.#scratch() : null;
+    if (scratch !== null) sink.log("warn", "The job has no payload: the files of this run are not kept");
+    const order = { ...prepared.order, directory: request.directory ?? scratch ?? "" };
+    // A process never forgets a file that it has loaded, so a changed one needs a process of its own.
+    const generation = order.work.kind === "script" ? catalog.generation : null;
+    const taken = this.#take(found.path, generation);
     const release = async (isReusable: boolean) => {
       if (scratch !== null) await rm(scratch, { recursive: true, force: true });
-      if (isReusable) this.#keep({ process, generation, chromium: found.path });
+      if (isReusable) this.#keep({ ...taken, generation: generation ?? taken.generation });
     };
-    return { process, order: prepared.order, release };
+    return { process: taken.process, order, release };
+  }
+
+  #scratch(): string {
+    const { workDirectory } = this.options;
+    mkdirSync(workDirectory, { recursive: true, mode: 0o700 });
+    return mkdtempSync(join(workDirectory, "task-"));
   }
 
   /** A warm process that has loaded nothing that has changed since, or a new one. */
-  #take(chromium: string, generation: number): BrowserProcess {
+  #take(chromium: string, generation: number | null): Kept {
     for (let warm = this.#warm.pop(); warm !== undefined; warm = this.#warm.pop()) {
-      if (warm.process.isUsable && warm.generation === generation && warm.chromium === chromium) {
+      const isFresh = generation === null || warm.generation === null || warm.generation === generation;
+      if (warm.process.isUsable && isFresh && warm.chromium === chromium) {
         clearTimeout(warm.timer);
-        return warm.process;
+        return warm;
       }
       this.#leave(warm);
     }
     const { workDirectory, environment, killGraceMs = killGraceMsDefault } = this.options;
-    return new BrowserProcess({ chromium, workDirectory, environment, killGraceMs });
+    return {
+      process: new BrowserProcess({ chromium, workDirectory, environment, killGraceMs }),
+      chromium,
+      generation: null,
+    };
   }
 
-  #keep(kept: Omit<Warm, "timer">): void {
+  #keep(kept: Kept): void {
     const warm: Warm = {
       ...kept,
       timer: setTimeout(() => {
@@ -101,5 +117,14 @@ export class AutomationRunner implements Runner {
     clearTimeout(timer);
     const leaving = process.stop().finally(() => this.#leaving.delete(leaving));
     this.#leaving.add(leaving);
+  }
+}
+
+/** What a server that was killed could not remove. Younger directories may belong to a server that is just leaving. */
+function removeLeftovers(directory: string): void {
+  if (!existsSync(directory)) return;
+  for (const name of readdirSync(directory).filter((entry) => /^(arrivals|task)-/.test(entry))) {
+    const path = join(directory, name);
+    if (Date.now() - statSync(path).mtimeMs > leftoverAgeMs) rmSync(path, { recursive: true, force: true });
   }
 }

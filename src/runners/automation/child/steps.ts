@@ -26,8 +26,7 @@ export async function runStep(
   act: () => Promise<StepResult>,
   after: () => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {
-  if (session.trajectory.count >= stepsMax)
-    throw new AutomationFault(`the automation took more than ${stepsMax} steps`);
+  if (session.trajectory.count >= stepsMax) session.end.end(`the automation took more than ${stepsMax} steps`);
   const title = stepTitle(session, name);
   session.log.step(title);
   const startedAt = Date.now();
