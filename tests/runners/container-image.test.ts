@@ -243,6 +243,29 @@ describe("a link fails with the container's id and the reason when its image", (
     await eventually("the second one", () => runner.states()[0]?.state === "running");
   });
 
+  test("ends unnoticed: nothing of the next call has happened then, and it goes to a new one", async () => {
+    const { runner, engine } = open({ tellsEnd: false }, {}, { imageTimings: { ...quick, watchEveryMs: 60_000 } });
+    outputOf(await runLinkOf(runner, "model", {}));
+    engine.exit("c1", 0);
+    expect(runner.states()[0]?.state).toBe("running");
+    expect(outputOf(await runLinkOf(runner, "model", { n: 2 }))).toEqual({ got: { n: 2 } });
+    expect(engine.created()).toBe(2);
+  });
+
+  test("loses a connection while the engine hangs: the link still ends with its time", async () => {
+    const { runner, engine } = open({
+      service: (request) => {
+        if (request.method === "GET") return new Response();
+        engine.behaviour.instead = () => new Promise<Response>(() => undefined);
+        for (const { server } of engine.made.values()) void server?.stop(true);
+        return new Promise<Response>(() => undefined);
+      },
+    });
+    const { outcome } = await runLinkOf(runner, "model", {}, { timeoutMs: 300 });
+    expect(outcome).toEqual({ kind: "timed_out", message: 'container "model": gave no result within 0.3 s' });
+    engine.behaviour.instead = null;
+  });
+
   test("is removed by somebody else; the next call gets a new one", async () => {
     const { runner, engine } = open();
     outputOf(await runLinkOf(runner, "model", {}));

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, readdirSync } from "node:fs";
+import { cpSync, lstatSync, mkdirSync, opendirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
 /** Makes the directories that commands write to, one per run; names begin with the process that made them. */
@@ -30,12 +30,29 @@ const copiedEntriesMax = 100;
 export function copySmall(source: string, target: string): string | null {
   let bytes = 0;
   let entries = 0;
-  for (const entry of readdirSync(source, { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) bytes += Bun.file(join(entry.parentPath, entry.name)).size;
+  for (const { isFile, path } of entriesOf(source)) {
+    if (isFile) bytes += lstatSync(path).size;
     if (++entries > copiedEntriesMax || bytes > copiedBytesMax) return "has more than 1 MiB or 100 entries";
   }
-  cpSync(source, target, { recursive: true, dereference: true });
+  cpSync(source, target, { recursive: true });
   return null;
+}
+
+/** One at a time, so that a large tree is left as soon as it is known to be one. */
+function* entriesOf(directory: string): Generator<{ isFile: boolean; path: string }> {
+  const waiting = [directory];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const handle = opendirSync(next);
+    try {
+      for (let entry = handle.readSync(); entry !== null; entry = handle.readSync()) {
+        const path = join(next, entry.name);
+        if (entry.isDirectory()) waiting.push(path);
+        yield { isFile: entry.isFile(), path };
+      }
+    } finally {
+      handle.closeSync();
+    }
+  }
 }
 
 function isAlive(pid: number): boolean {

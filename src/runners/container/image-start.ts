@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ImageContainer } from "./definition.ts";
 import type { EngineApi } from "./engine-api.ts";
+import { endReason, lastLines } from "./image-end.ts";
 import { imageBody } from "./image-body.ts";
 import type { ImageTimings, RunningImage } from "./image-state.ts";
 import { answers } from "./probe.ts";
@@ -15,9 +16,6 @@ type Start = {
   report: (text: string) => void;
   signal: AbortSignal;
 };
-
-const logLines = 20;
-const logCharsMax = 1_000;
 
 /** Pulls the image when it is missing, starts a container of it and waits for its first answer. Throws with the reason; nothing is left then. */
 export async function startImage(start: Start): Promise<RunningImage> {
@@ -36,19 +34,6 @@ export async function startImage(start: Start): Promise<RunningImage> {
   }
 }
 
-/** Why a container is not running any more, with the end of what it wrote; null while it runs. */
-export async function endReason({
-  engine,
-  engineId,
-}: Pick<RunningImage, "engine" | "engineId">): Promise<string | null> {
-  const found = await engine.inspect(engineId);
-  if (found === null) return "was removed by somebody else";
-  if (found.isRunning) return null;
-  const how = found.ranOutOfMemory ? "ran out of memory and was killed" : `exited with ${found.exitCode}`;
-  const said = (await engine.logTail(engineId, logLines)).trim().slice(-logCharsMax);
-  return said === "" ? `${how} and wrote nothing` : `${how}; its last lines: ${said}`;
-}
-
 async function comeUp(start: Start, engineId: string): Promise<RunningImage> {
   const { image, engine, timings, signal } = start;
   const url = await publishedUrl(start, engineId);
@@ -61,7 +46,7 @@ async function comeUp(start: Start, engineId: string): Promise<RunningImage> {
     if (ended !== null) throw new Error(`${ended} (while it was starting)`);
     await pause(timings.probeEveryMs, undefined, { signal });
   }
-  const said = (await engine.logTail(engineId, logLines)).trim().slice(-logCharsMax);
+  const said = await lastLines({ engine, engineId });
   const late = `gave no answer on its port ${image.port} within ${image.startupS} s: correct \`port\`, or raise \`startup_s\``;
   throw new Error(said === "" ? late : `${late}; its last lines: ${said}`);
 }

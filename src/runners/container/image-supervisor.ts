@@ -5,7 +5,8 @@ import { containerError } from "./container-error.ts";
 import type { ImageContainer } from "./definition.ts";
 import type { EngineApi } from "./engine-api.ts";
 import { backoffMs, type ImageState, type ImageTimings, type RunningImage } from "./image-state.ts";
-import { endReason, startImage } from "./image-start.ts";
+import { endReasonWithin } from "./image-end.ts";
+import { startImage } from "./image-start.ts";
 import { watchImage } from "./image-watch.ts";
 import type { LinkResult } from "./link.ts";
 
@@ -203,8 +204,7 @@ export class ImageSupervisor {
     const { explainMs, probeEveryMs } = this.options.timings;
     const deadline = performance.now() + explainMs;
     while (performance.now() < deadline && !signal.aborted) {
-      // An engine that is away explains nothing.
-      const reason = running.gone.signal.reason ?? (await endReason(running).catch(() => null));
+      const reason = running.gone.signal.reason ?? (await endReasonWithin(running, explainMs, signal));
       if (typeof reason === "string") {
         running.end.resolve(reason);
         this.#leave(running, reason);

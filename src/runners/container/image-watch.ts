@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { endReason } from "./image-start.ts";
+import { endReason } from "./image-end.ts";
 import type { ImageTimings, RunningImage } from "./image-state.ts";
 import { answers } from "./probe.ts";
 

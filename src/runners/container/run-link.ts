@@ -57,7 +57,9 @@ async function call(rooms: LinkRooms, { stopping, ...asked }: Call): Promise<Exe
   const controller = new AbortController();
   void stopping.asked.then(() => controller.abort());
   try {
-    return { result: await callOnce(rooms, asked, controller.signal), facts: null };
+    const result = await callOnce(rooms, asked, controller.signal);
+    const stopped = stopping.reason();
+    return { result: stopped === null ? result : { stopped }, facts: null };
   } catch (fault) {
     const stopped = stopping.reason();
     if (stopped === null) throw fault;

@@ -19,6 +19,8 @@ export type Behaviour = {
   /** What runs in a container; null exits at once. */
   service: Service | null;
   log: string;
+  /** Whether `wait` ends with the container. */
+  tellsEnd: boolean;
   /** Answers every request from now on, when set. */
   instead: ((request: Request) => Response | Promise<Response>) | null;
 };
@@ -46,6 +48,7 @@ export function fakeEngine(given: Partial<Behaviour> = {}): FakeEngine {
     service: async (request) =>
       request.method === "GET" ? new Response() : Response.json({ got: await dataOf(request) }),
     log: "",
+    tellsEnd: true,
     instead: null,
     ...given,
   };
@@ -146,7 +149,7 @@ async function actOn({ container, behaviour, act, method, exit, remove }: Acting
   }
   if (act === "stop") exit(0);
   if (act === "wait") {
-    await container.ended.promise;
+    await (behaviour.tellsEnd ? container.ended.promise : new Promise(() => undefined));
     return Response.json({ StatusCode: container.exitCode });
   }
   if (act === "logs") return new Response(frames(behaviour.log));
