@@ -5,6 +5,9 @@ import type { Surface } from "./http/surface.ts";
 import type { AnderaDeps } from "./surfaces/andera/deps.ts";
 import { anderaSurface } from "./surfaces/andera/routes.ts";
 import type { Sidecar } from "./surfaces/andera/sidecar.ts";
+import { isAllowed } from "./runners/container/allowed.ts";
+import type { InfernetDeps } from "./surfaces/infernet/deps.ts";
+import { infernetSurface } from "./surfaces/infernet/routes.ts";
 import { orchestratorSurface } from "./surfaces/orchestrator/routes.ts";
 import type { OrchestratorDeps } from "./surfaces/orchestrator/submit.ts";
 import { checkHeaders } from "./webhooks/headers.ts";
@@ -17,6 +20,7 @@ const bytesPerMb = 1_048_576;
 export function mountSurfaces(rooms: Rooms, gate: Gate, sidecar: Sidecar): Surface[] {
   const makers: Partial<Record<string, () => Surface>> = {
     andera: () => anderaSurface(anderaDeps(rooms, sidecar), gate),
+    infernet: () => infernetSurface(infernetDeps(rooms), gate),
     orchestrator: () => orchestratorSurface(orchestratorDeps(rooms), gate),
   };
   return rooms.config.surfaces.flatMap((name) => makers[name]?.() ?? []);
@@ -44,6 +48,28 @@ export function anderaDeps(rooms: Rooms, sidecar: Sidecar): AnderaDeps {
     websocketPort: config.websocketPort,
     authKeys: config.authKeys,
     lbAuthKey: config.lbAuthKey,
+    bodyMaxBytes: config.bodyMaxMb * bytesPerMb,
+  };
+}
+
+function infernetDeps({ config, engine, submitter, runners }: Rooms): InfernetDeps {
+  return {
+    engine,
+    submitter,
+    containers: {
+      list: () => runners.containers.list(),
+      find(id) {
+        const container = runners.containers.get(id);
+        if (container === null) return null;
+        return {
+          id: container.id,
+          external: container.external,
+          generatesProofs: container.generatesProofs,
+          allows: (address) => isAllowed(container, address),
+        };
+      },
+    },
+    linkMs: config.containerTimeoutS * 1000,
     bodyMaxBytes: config.bodyMaxMb * bytesPerMb,
   };
 }
