@@ -45,8 +45,9 @@ export function openDatabase(address: DatabaseAddress, options: { connectionsMax
       idle_in_transaction_session_timeout: idleInTransactionMs,
     },
   };
+  const place = readAddress(address);
   const open = (own: typeof settings) =>
-    typeof address === "string" ? postgres(address, own) : postgres({ ...address, ...own });
+    typeof place === "string" ? postgres(place, own) : postgres({ ...place, ...own });
   const byIndex = { ...settings, connection: { ...settings.connection, ...indexPlansOnly } };
   const sql = open(settings);
   const hot = open({ ...byIndex, max: hotConnections });
@@ -55,6 +56,21 @@ export function openDatabase(address: DatabaseAddress, options: { connectionsMax
     await Promise.all([sql, hot, lease].map((pool) => pool.end({ timeout: closeTimeoutS })));
   };
   return { sql, hot, lease, orm: drizzle(sql, { schema }), close };
+}
+
+/** libpq's way to name a unix socket, `postgres://user@/database?host=/directory`, which postgres.js does not know. */
+function readAddress(address: DatabaseAddress): DatabaseAddress {
+  if (typeof address !== "string" || !URL.canParse(address)) return address;
+  const url = new URL(address);
+  const host = url.searchParams.get("host");
+  if (host === null || !host.startsWith("/")) return address;
+  const { username, password, pathname } = url;
+  return {
+    host,
+    database: decodeURIComponent(pathname.slice(1)),
+    username: decodeURIComponent(username),
+    ...(password === "" ? {} : { password: decodeURIComponent(password) }),
+  };
 }
 
 /** True when the statement failed because Postgres could not be reached or went away: worth trying again. */
