@@ -46,6 +46,9 @@ export function createLocalStore(options: { dataDir: string }): FileStore {
       await saved.write(payloadId, manifest);
       return manifest;
     },
+    async forget() {
+      // The only copy stays, with whatever the run did to it.
+    },
     async list(payloadId) {
       const directory = present(payloadId);
       return (await saved.read(payloadId)) ?? (await listTree(directory));

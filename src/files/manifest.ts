@@ -32,26 +32,37 @@ export type Manifest = {
 /** A regular file found in the directory, open for reading. */
 export type TakenFile = { path: string; fd: number; stat: Stats };
 
-/** What is done with each file: returns its SHA-256, or null. The descriptor is closed afterwards. */
-export type Take = (file: TakenFile) => Promise<string | null>;
+/** What is done with each file: its SHA-256, null for none, or why it is left out. The descriptor is closed afterwards. */
+export type Take = (file: TakenFile) => Promise<string | null | { skipped: string }>;
 
 type Reading = {
   manifest: Manifest;
   isOurs: ReturnType<typeof createHardLinkCheck>;
   take: Take;
-  atOnce: Set<Promise<void>>;
+  atOnce: Set<Promise<unknown>>;
   atOnceMax: number;
+  faults: unknown[];
 };
 
 const skippedMax = 10_000;
 const hashChunkBytes = 262_144;
+// About a minute of hashing. Holes count in full: a script can make terabytes of them in no time.
+const hashedBytesMax = 68_719_476_736;
 
 /**
- * Walks a directory after user code has run and describes it, with a SHA-256 of every file. Files are opened without
- * following links or blocking; a file whose other names lie elsewhere is skipped.
+ * Walks a directory after user code has run and describes it, with a SHA-256 of every file (null beyond `bytesMax` in all, 64
+ * GiB when left out). Files are opened without following links or blocking; a file whose other names lie elsewhere is skipped.
  */
-export async function readManifest(directory: string, limits: Partial<WalkLimits> = {}): Promise<Manifest> {
-  return await describeTree(directory, { ...limits, take: (file) => hashFile(file) });
+export async function readManifest(
+  directory: string,
+  options: Partial<WalkLimits> & { bytesMax?: number } = {},
+): Promise<Manifest> {
+  let bytesLeft = options.bytesMax ?? hashedBytesMax;
+  const take = (file: TakenFile) => {
+    bytesLeft -= file.stat.size;
+    return bytesLeft < 0 ? Promise.resolve(null) : hashFile(file);
+  };
+  return await describeTree(directory, { ...options, take });
 }
 
 /** The same without hashes: reads no content. For a directory that is still being written. */
@@ -67,14 +78,15 @@ export async function describeTree(
   const limits = { ...walkLimits, ...options };
   const manifest: Manifest = { files: [], directories: [], links: [], skipped: [], bytes: 0 };
   const isOurs = createHardLinkCheck(directory, limits);
-  const atOnce = new Set<Promise<void>>();
-  const reading: Reading = { manifest, isOurs, take: options.take, atOnce, atOnceMax: options.atOnceMax ?? 1 };
-  try {
-    for await (const found of walkTree(directory, limits)) await add(reading, found);
-    await Promise.all(atOnce);
-  } finally {
-    await Promise.allSettled(atOnce);
+  const atOnce = new Set<Promise<unknown>>();
+  const { take, atOnceMax = 1 } = options;
+  const reading: Reading = { manifest, isOurs, take, atOnce, atOnceMax, faults: [] };
+  for await (const found of walkTree(directory, limits)) {
+    if (reading.faults.length > 0) break;
+    await add(reading, found);
   }
+  await Promise.all(atOnce);
+  if (reading.faults.length > 0) throw reading.faults[0];
   manifest.files.sort((a, b) => (a.path < b.path ? -1 : 1));
   return manifest;
 }
@@ -111,17 +123,20 @@ async function addFile(reading: Reading, found: Extract<Found, { kind: "file" }>
     closeSync(opened.fd);
     return skip(reading.manifest, found.path, "is a hard link to a file elsewhere");
   }
-  const taken = take(reading, { path: found.path, ...opened }).finally(() => reading.atOnce.delete(taken));
+  const taken = take(reading, { path: found.path, ...opened })
+    .catch((fault: unknown) => reading.faults.push(fault))
+    .finally(() => reading.atOnce.delete(taken));
   reading.atOnce.add(taken);
   if (reading.atOnce.size >= reading.atOnceMax) await Promise.race(reading.atOnce);
 }
 
 async function take(reading: Reading, file: TakenFile): Promise<void> {
   const { path, stat } = file;
-  const sha256 = await reading.take(file).finally(() => closeSync(file.fd));
+  const taken = await reading.take(file).finally(() => closeSync(file.fd));
+  if (typeof taken === "object" && taken !== null) return skip(reading.manifest, path, taken.skipped);
   const [bytes, mediaType, mode] = [stat.size, mediaTypeOf(path), stat.mode & 0o777];
   reading.manifest.bytes += bytes;
-  reading.manifest.files.push({ path, bytes, sha256, mediaType, mode, modifiedAt: stat.mtime.toISOString() });
+  reading.manifest.files.push({ path, bytes, sha256: taken, mediaType, mode, modifiedAt: stat.mtime.toISOString() });
 }
 
 function skip(manifest: Manifest, path: string, reason: string): void {

@@ -33,9 +33,12 @@ export async function removeTree(directory: string): Promise<number> {
     faults: [],
     pause: createPause(),
   };
-  if (!stat.isDirectory()) unlinkSync(directory);
-  else await empty(removal);
-  if (removal.faults.length === 0) return removal.removed + 1;
+  if (!stat.isDirectory()) {
+    unlinkSync(directory);
+    return 1;
+  }
+  await empty(removal);
+  if (removal.faults.length === 0) return removal.removed;
   const many = `${removal.faults.length} entries of ${directory} could not be removed`;
   throw new Error(many, { cause: removal.faults[0] });
 }
@@ -46,9 +49,9 @@ async function empty(removal: Removal): Promise<void> {
   for (let next = removal.waiting.pop(); next !== undefined; next = removal.waiting.pop()) {
     const path = Buffer.concat([root, Buffer.from("/"), next]);
     await emptyOne(removal, path, false);
-    attempt(removal, () => rmdirSync(path));
+    removeEmpty(removal, path);
   }
-  attempt(removal, () => rmdirSync(root));
+  removeEmpty(removal, root);
 }
 
 async function emptyOne(removal: Removal, path: Buffer, isRoot: boolean): Promise<void> {
@@ -82,6 +85,13 @@ function removeEntry(removal: Removal, entry: { held: HeldDirectory; name: Buffe
   }
   if (entry.isRoot) removal.waiting.push(entry.name);
   else moveUp(removal, path);
+}
+
+function removeEmpty(removal: Removal, path: Buffer): void {
+  attempt(removal, () => {
+    rmdirSync(path);
+    removal.removed += 1;
+  });
 }
 
 function moveUp(removal: Removal, path: Buffer): void {

@@ -34,6 +34,10 @@ export function createS3Store(options: S3StoreOptions): FileStore {
   /** Payloads that a run of this process may be changing: what is on the disk is newer than the bucket. */
   const working = new Set<number>();
   const directoryOf = (payloadId: number) => join(payloads, payloadName(payloadId));
+  const forget = async (payloadId: number) => {
+    working.delete(payloadId);
+    await local.remove(payloadId);
+  };
   return {
     kind: "s3",
     location: (payloadId) => local.location(payloadId),
@@ -56,10 +60,10 @@ export function createS3Store(options: S3StoreOptions): FileStore {
     async publish(payloadId) {
       if (!working.has(payloadId)) throw new EngineError("not_found", `Payload ${payloadId} has no run on this node`);
       const manifest = await take(remote, payloadId, { directory: directoryOf(payloadId) });
-      working.delete(payloadId);
-      await local.remove(payloadId);
+      await forget(payloadId);
       return manifest;
     },
+    forget,
     async list(payloadId) {
       return working.has(payloadId) ? await local.list(payloadId) : withoutKeys(await read(remote, payloadId));
     },
@@ -71,8 +75,7 @@ export function createS3Store(options: S3StoreOptions): FileStore {
       return zipObjects(remote.bucket, await read(remote, payloadId));
     },
     async remove(payloadId) {
-      working.delete(payloadId);
-      await local.remove(payloadId);
+      await forget(payloadId);
       await removeObjects(remote, payloadId);
     },
     async sweepStaging(olderThanMs) {
@@ -128,7 +131,13 @@ async function removeObjects({ bucket, keys }: Remote, payloadId: number): Promi
   for (let listing = 0; listing < listingsMax; listing += 1) {
     const some = await bucket.keys(keys.all(payloadId));
     if (some.length === 0) return;
-    await atOnce(some, { max: deletesAtOnce, act: (key) => bucket.remove(key) });
+    const faults: unknown[] = [];
+    const act = async (key: string) => {
+      await bucket.remove(key).catch((fault: unknown) => faults.push(fault));
+    };
+    await atOnce(some, { max: deletesAtOnce, act });
+    // What failed is in the next listing again; only when nothing went is there no hope.
+    if (faults.length === some.length) throw faults[0];
   }
 }
 

@@ -15,7 +15,7 @@ export type StoredFile = {
 };
 
 /**
- * Where payloads live. A payload goes: `stage` → files written → `commit` → `workDirectory` → a run → `publish`; it can be
+ * Where payloads live. A payload goes: `stage` → files written → `commit` → `workDirectory` → a run → `publish` (or `forget`); it can be
  * read at any time after `commit`. Ids are the database's; the store invents none. Everything that is not there is refused as
  * `not_found`; an object store that cannot be reached or a full disk as `unavailable`.
  */
@@ -34,6 +34,8 @@ export type FileStore = {
   workDirectory(payloadId: number): Promise<string>;
   /** After a run, when its processes are gone: describes what is there and, with an object store, takes it to the bucket. */
   publish(payloadId: number): Promise<Manifest>;
+  /** Instead of `publish`, when a run's changes must not count (lost, replaced): this node drops its copy, if the files live elsewhere. */
+  forget(payloadId: number): Promise<void>;
   /** What the payload holds; without hashes while a run may be changing it. */
   list(payloadId: number): Promise<Manifest>;
   /** `path` as in the manifest. Refuses what is not a regular file below the payload's directory with `not_found`. */

@@ -4,7 +4,7 @@ import { childOf, codeOf, type HeldDirectory, holdDirectory, makeSearchable, rel
 import { resolveLink, type Segments, shownName } from "./file-path.ts";
 import { createPause } from "./pause.ts";
 
-/** Bounds of a walk: levels of directories, and entries in all. */
+/** Bounds of a walk: levels of directories, and entries in all. Paths are bounded so that they can be unpacked somewhere. */
 export type WalkLimits = { depthMax: number; entriesMax: number };
 
 export const walkLimits: WalkLimits = { depthMax: 64, entriesMax: 100_000 };
@@ -20,6 +20,8 @@ export type Found =
   | { kind: "skipped"; path: string; reason: string };
 
 type Walk = { limits: WalkLimits; entries: number; pause: ReturnType<typeof createPause> };
+const pathBytesMax = 2_048;
+
 type Listed = { held: HeldDirectory; names: Buffer[]; close(): void };
 type Level = Listed & { segments: Segments; prefix: string; taken?: Set<string> };
 
@@ -51,6 +53,10 @@ async function* visit(walk: Walk, level: Level): AsyncGenerator<Found> {
 
 async function* look(walk: Walk, level: Level, name: Buffer): AsyncGenerator<Found> {
   const path = level.prefix + shownName(name);
+  if (Buffer.byteLength(path) > pathBytesMax) {
+    const reason = `holds a path of more than ${pathBytesMax} bytes`;
+    return yield { kind: "skipped", path: level.prefix.slice(0, -1), reason };
+  }
   if (isTaken(level, name)) return yield { kind: "skipped", path, reason: "its escaped name belongs to another file" };
   const stat = lstat(level, name);
   if (stat === null) return;

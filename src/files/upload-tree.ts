@@ -6,6 +6,8 @@ import { describeTree, hashFile, type Manifest, type TakenFile } from "./manifes
 export type BucketManifest = Manifest & { keys: Record<string, string> };
 
 const filesAtOnce = 8;
+// Holes count in full, see `readManifest`.
+const uploadedBytesMax = 274_877_906_944;
 
 /**
  * Uploads what has changed since `before` and describes the directory. Objects are never overwritten: changed files get keys of
@@ -13,12 +15,21 @@ const filesAtOnce = 8;
  */
 export async function uploadTree(
   bucket: Bucket,
-  options: { directory: string; before: BucketManifest; keyOf: (path: string, tag: string) => string; tag?: string },
+  options: {
+    directory: string;
+    before: BucketManifest;
+    keyOf: (path: string, tag: string) => string;
+    tag?: string;
+    bytesMax?: number;
+  },
 ): Promise<BucketManifest> {
   const tag = options.tag ?? randomUUID();
   const before = new Map(options.before.files.map((file) => [file.path, file]));
   const keys: Record<string, string> = Object.create(null);
+  let bytesLeft = options.bytesMax ?? uploadedBytesMax;
   const take = async (file: TakenFile) => {
+    bytesLeft -= file.stat.size;
+    if (bytesLeft < 0) return { skipped: "lies beyond what is kept of one payload" };
     const previous = before.get(file.path);
     const previousKey = options.before.keys[file.path];
     if (previous?.bytes === file.stat.size && previousKey !== undefined) {

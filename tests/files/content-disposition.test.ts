@@ -13,7 +13,19 @@ test("a name beyond ASCII is sent in both forms", () => {
 });
 
 test("nothing in a name ends the header or the quotes", () => {
-  const hostile = ['a"b', "a\\b", "a\r\nSet-Cookie: x=1", "a\0b", "\ud800", "\u202egnp.exe", "%41", "*", "", "dir/", "\u009b1m"];
+  const hostile = [
+    'a"b',
+    "a\\b",
+    "a\r\nSet-Cookie: x=1",
+    "a\0b",
+    "\ud800",
+    "\u202egnp.exe",
+    "%41",
+    "*",
+    "",
+    "dir/",
+    "\u009b1m",
+  ];
   for (const name of hostile) {
     const header = contentDisposition(name);
     expect(header).toMatch(/^attachment; filename="[^"\\%\r\n]+"(; filename\*=UTF-8''[A-Za-z0-9%!~._-]+)?$/);

@@ -55,42 +55,73 @@ describe("a well-formed upload", () => {
 
   test("keeps a nested multipart as the text it is", async () => {
     const inner = '--inner\r\nContent-Disposition: file; filename="x"\r\n\r\ncontent\r\n--inner--\r\n';
-    const outer = part('Content-Disposition: form-data; name="n"\r\nContent-Type: multipart/mixed; boundary=inner', inner);
+    const outer = part(
+      'Content-Disposition: form-data; name="n"\r\nContent-Type: multipart/mixed; boundary=inner',
+      inner,
+    );
     expect((await accepted(outer + end)).fields).toEqual([{ name: "n", text: inner }]);
   });
 
-  test.each(['multipart/form-data; boundary="----fairlead-b"', `MULTIPART/FORM-DATA; charset=utf-8; BOUNDARY=${boundary};`])(
-    "is found by the content type %s",
-    async (contentType) => {
-      expect((await accepted(file("a", "1") + end, contentType)).files).toHaveLength(1);
-    },
-  );
+  test.each([
+    'multipart/form-data; boundary="----fairlead-b"',
+    `MULTIPART/FORM-DATA; charset=utf-8; BOUNDARY=${boundary};`,
+  ])("is found by the content type %s", async (contentType) => {
+    expect((await accepted(file("a", "1") + end, contentType)).files).toHaveLength(1);
+  });
 });
 
 describe("a body that is not well-formed is refused:", () => {
   const cases: [what: string, body: string, message: RegExp][] = [
     ["nothing at all", "", /ends before its closing boundary/],
     ["no boundary anywhere", "just text", /ends before its closing boundary/],
-    ["another boundary", file("a", "1").replaceAll(boundary, "other") + "--other--", /ends before its closing boundary/],
+    [
+      "another boundary",
+      `${file("a", "1").replaceAll(boundary, "other")}--other--`,
+      /ends before its closing boundary/,
+    ],
     ["only an opening boundary", `--${boundary}\r\n`, /ends/],
     ["cut inside the headers", `--${boundary}\r\nContent-Dispo`, /ends inside a part/],
     ["cut inside a file", file("a", "12345").slice(0, -4), /ends inside a part/],
     ["cut before the last boundary", file("a", "1"), /ends inside a part/],
     ["cut inside the last boundary", `${file("a", "1")}--${boundary}-`, /ends|Content-Disposition/],
     ["a part without headers", `--${boundary}\r\n\r\ncontent\r\n${end}`, /no Content-Disposition/],
-    ["a part without a blank line", `--${boundary}\r\nContent-Disposition: form-data; name="a"\r\n${end}`, /no blank line/],
+    [
+      "a part without a blank line",
+      `--${boundary}\r\nContent-Disposition: form-data; name="a"\r\n${end}`,
+      /no blank line/,
+    ],
     ["two boundaries in a row", `--${boundary}\r\n--${boundary}\r\n${end}`, /no blank line/],
     ["a part without a disposition", part("Content-Type: text/plain", "1") + end, /no Content-Disposition/],
     ["a header without a colon", part("Content-Disposition", "1") + end, /no Content-Disposition/],
-    ["two dispositions", part('Content-Disposition: form-data; name="a"\r\ncontent-disposition: form-data; name="b"', "1") + end, /more than one/],
+    [
+      "two dispositions",
+      part('Content-Disposition: form-data; name="a"\r\ncontent-disposition: form-data; name="b"', "1") + end,
+      /more than one/,
+    ],
     ["another kind of disposition", part('Content-Disposition: attachment; filename="a"', "1") + end, /form-data/],
     ["neither name nor filename", part("Content-Disposition: form-data", "1") + end, /neither a name nor a filename/],
     ["a name of 2,000 bytes", field("n".repeat(2_000), "1") + end, /more than 1024 bytes/],
     ["line feeds without returns", file("a", "1").replaceAll("\r\n", "\n") + end, /ends inside a part/],
-    ["64 kB of headers", part(`Content-Disposition: form-data; name="a"\r\nX: ${"x".repeat(65_536)}`, "1") + end, /headers/],
-    ["5,000 headers", part(`${"X: 1\r\n".repeat(5_000)}Content-Disposition: form-data; name="a"`, "1") + end, /headers/],
-    ["base64", part('Content-Disposition: form-data; name="f"; filename="a"\r\nContent-Transfer-Encoding: BASE64', "MQ==") + end, /transfer encoding "base64"/],
-    ["a field that is not UTF-8", `${part('Content-Disposition: form-data; name="job"', "caf\u00e9")}${end}`, /is not UTF-8/],
+    [
+      "64 kB of headers",
+      part(`Content-Disposition: form-data; name="a"\r\nX: ${"x".repeat(65_536)}`, "1") + end,
+      /headers/,
+    ],
+    [
+      "5,000 headers",
+      part(`${"X: 1\r\n".repeat(5_000)}Content-Disposition: form-data; name="a"`, "1") + end,
+      /headers/,
+    ],
+    [
+      "base64",
+      part('Content-Disposition: form-data; name="f"; filename="a"\r\nContent-Transfer-Encoding: BASE64', "MQ==") + end,
+      /transfer encoding "base64"/,
+    ],
+    [
+      "a field that is not UTF-8",
+      `${part('Content-Disposition: form-data; name="job"', "caf\u00e9")}${end}`,
+      /is not UTF-8/,
+    ],
   ];
 
   test.each(cases)("%s", async (_, body, message) => {
@@ -127,7 +158,8 @@ describe("a content type without a usable boundary is refused:", () => {
 });
 
 describe("a limit refuses with too_large:", () => {
-  const many = (count: number, one: (index: number) => string) => Array.from({ length: count }, (_, i) => one(i)).join("");
+  const many = (count: number, one: (index: number) => string) =>
+    Array.from({ length: count }, (_, i) => one(i)).join("");
   const cases: [what: string, body: string][] = [
     ["one file too large", file("a", "x".repeat(100_001)) + end],
     ["files too large together", many(11, (i) => file(`f${i}`, "x".repeat(10_000))) + end],
@@ -160,6 +192,17 @@ describe("a limit refuses with too_large:", () => {
   });
 });
 
+test("a file that ends in the chunk in which it outgrows the parser's buffer is read whole", async () => {
+  const content = "x\r\n-".repeat(40_000);
+  const staging = stagingIn(directory);
+  const wide = { ...limits, bytesMax: 1_000_000 };
+  for (const step of [1_000, 65_535, 65_536, 70_000, 159_990, 160_100]) {
+    const received = await receiveMultipart(request(file("a", content) + end, type, step), staging, wide);
+    expect(received.files).toEqual([{ name: "a", bytes: content.length, sha256: sha256(content) }]);
+  }
+  await staging.discard();
+});
+
 test("a body that breaks off leaves nothing", async () => {
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => controller.enqueue(new TextEncoder().encode(file("a", "12345").slice(0, -4))),
@@ -188,6 +231,71 @@ test("a refused upload stops being read", async () => {
   expect(pulled).toBeLessThan(10);
 });
 
+test("mutilated bodies in uneven chunks end with a refusal or whole, never in between", async () => {
+  const random = generator(20_260_917);
+  const outcomes = new Set<string>();
+  for (let turn = 0; turn < 400; turn += 1) {
+    const staging = stagingIn(directory);
+    const body = mutilate(random, uploadOf(random));
+    const step = 1 + random(random(2) === 0 ? 40 : 70_000);
+    const source = request(body, type, body.length / step > 3_000 ? 500 : step);
+    try {
+      const received = await receiveMultipart(source, staging, limits);
+      expect(readdirSync(staging.directory).sort()).toEqual(received.files.map(({ name }) => name).sort());
+      outcomes.add("whole");
+      await staging.discard();
+    } catch (fault) {
+      if (!(fault instanceof EngineError)) throw fault;
+      expect(existsSync(staging.directory)).toBe(false);
+      outcomes.add(fault.code);
+    }
+  }
+  expect([...outcomes].sort()).toEqual(["invalid", "too_large", "whole"]);
+}, 60_000);
+
+function generator(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+function uploadOf(random: (below: number) => number): Buffer {
+  const parts = Array.from({ length: random(6) }, (_, index) => {
+    const content = "x\r\n-".repeat(random(random(4) === 0 ? 30_000 : 30));
+    return random(3) === 0 ? field(`f${index}`, content) : file(`n${random(4)}`, content);
+  });
+  return Buffer.from(`${parts.join("")}${end}${"e".repeat(random(30))}`);
+}
+
+function mutilate(random: (below: number) => number, whole: Buffer): Buffer {
+  const at = random(whole.length);
+  const [head, tail] = [whole.subarray(0, at), whole.subarray(at)];
+  const inserts = [
+    `\r\n--${boundary}\r\n`,
+    `\r\n--${boundary}--`,
+    "\r\n\r\n",
+    "\0",
+    `--${boundary}`,
+    `\r\n--${boundary}-`,
+  ];
+  switch (random(5)) {
+    case 0:
+      return head;
+    case 1:
+      return Buffer.concat([head, tail.subarray(random(50))]);
+    case 2:
+      return Buffer.concat([head, Buffer.from(inserts[random(inserts.length)] ?? ""), tail]);
+    case 3:
+      return Buffer.concat([head, Buffer.from([random(256)]), tail.subarray(1)]);
+    default:
+      return whole;
+  }
+}
+
 function part(headers: string, content: string): string {
   return `--${boundary}\r\n${headers}\r\n\r\n${content}\r\n`;
 }
@@ -201,7 +309,10 @@ function field(name: string, text: string): string {
 }
 
 function request(body: string | Uint8Array, contentType: string | null = type, step = 65_536) {
-  return { headers: new Headers(contentType === null ? {} : { "content-type": contentType }), body: bodyOf(body, step) };
+  return {
+    headers: new Headers(contentType === null ? {} : { "content-type": contentType }),
+    body: bodyOf(body, step),
+  };
 }
 
 async function accepted(body: string, contentType = type) {
