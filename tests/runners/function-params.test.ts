@@ -63,7 +63,7 @@ describe("parameters", () => {
   });
 
   test("do not take an inherited name for a given one", () => {
-    const inherited: ParamRules = { toString: { type: "string", required: true } };
+    const inherited: ParamRules = Object.fromEntries([["toString", { type: "string", required: true }]]);
     expect(checkParams(inherited, {})).toEqual({ ok: false, message: "Missing required param: toString" });
   });
 

@@ -21,6 +21,7 @@ export class Connection {
   readonly #events: ConnectionEvents;
   #replies: Socket | null = null;
   #holds = 0;
+  #isEnding = false;
   #isClosed = false;
 
   constructor(lineBytesMax: number, events: ConnectionEvents) {
@@ -44,19 +45,21 @@ export class Connection {
     this.#outbox.send(orderLine(order));
   }
 
-  /** Reads no more until the promise settles, or until `release`. */
+  /** Reads no more until the promise settles, or until `readToEnd`. */
   holdUntil(settled: Promise<void>): void {
+    if (this.#isEnding) return;
     this.#holds += 1;
     this.#replies?.pause();
     const release = () => {
       this.#holds -= 1;
-      if (this.#holds === 0) this.release();
+      if (this.#holds === 0 && !this.#isClosed) this.#replies?.resume();
     };
     void settled.then(release, release);
   }
 
-  /** Reads on, whatever was asked for. */
-  release(): void {
+  /** Reads what is left without a pause: the process is ending, so it is not much. */
+  readToEnd(): void {
+    this.#isEnding = true;
     if (!this.#isClosed) this.#replies?.resume();
   }
 

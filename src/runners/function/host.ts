@@ -92,7 +92,7 @@ export class Host {
     if (this.#wasKilled || this.#exit !== null) return;
     this.#wasKilled = true;
     killTree(this.pid);
-    this.#connection.release();
+    this.#connection.readToEnd();
   }
 
   /** Kills it after this time, unless called again or called off. */
@@ -133,7 +133,7 @@ export class Host {
     this.#exit = { exitCode, signal };
     this.callOff();
     killGroup(this.pid);
-    this.#connection.release();
+    this.#connection.readToEnd();
     if (this.#isSilent) this.#leave();
     else this.#after(drainMs, () => this.#leave());
   }

@@ -247,10 +247,12 @@ export class FunctionPool {
   }
 
   #shrink(nowMs: number): void {
-    const [longest] = this.#idle;
-    if (longest === undefined || this.#members.size <= this.#options.warm) return;
-    if (nowMs - longest.idleSinceMs < this.#options.idleMs) return;
-    this.#idle.shift();
-    longest.leave();
+    let spare = this.#members.size - this.#options.warm;
+    for (const member of [...this.#idle]) {
+      if (spare <= 0 || nowMs - member.idleSinceMs < this.#options.idleMs) return;
+      this.#idle.splice(this.#idle.indexOf(member), 1);
+      member.leave();
+      spare -= 1;
+    }
   }
 }
