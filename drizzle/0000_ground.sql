@@ -139,7 +139,7 @@ CREATE INDEX "jobs_by_age" ON "jobs" USING btree ("created_at","id");--> stateme
 CREATE INDEX "jobs_unfinished" ON "jobs" USING btree ("status","created_at") WHERE finished_at IS NULL;--> statement-breakpoint
 CREATE INDEX "jobs_by_client" ON "jobs" USING btree ("surface","client","created_at") WHERE surface = 'infernet';--> statement-breakpoint
 CREATE INDEX "jobs_by_dedup" ON "jobs" USING btree ("dedup_key") WHERE dedup_key IS NOT NULL;--> statement-breakpoint
-CREATE INDEX "jobs_by_concurrency" ON "jobs" USING btree ("concurrency_key") WHERE concurrency_key IS NOT NULL AND finished_at IS NULL;--> statement-breakpoint
+CREATE INDEX "jobs_by_concurrency" ON "jobs" USING btree ("concurrency_key","status","priority","queued_at") WHERE concurrency_key IS NOT NULL AND finished_at IS NULL;--> statement-breakpoint
 CREATE UNIQUE INDEX "jobs_by_idempotency" ON "jobs" USING btree ("client","idempotency_key") WHERE idempotency_key IS NOT NULL;--> statement-breakpoint
 CREATE UNIQUE INDEX "jobs_by_payload" ON "jobs" USING btree ("payload_id") WHERE payload_id IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "tasks_running" ON "tasks" USING btree ("node_id") WHERE status = 'running';--> statement-breakpoint

@@ -67,7 +67,7 @@ export const jobs = pgTable(
       .on(table.dedupKey)
       .where(sql`dedup_key IS NOT NULL`),
     index("jobs_by_concurrency")
-      .on(table.concurrencyKey)
+      .on(table.concurrencyKey, table.status, table.priority, table.queuedAt)
       .where(sql`concurrency_key IS NOT NULL AND finished_at IS NULL`),
     uniqueIndex("jobs_by_idempotency")
       .on(table.client, table.idempotencyKey)

@@ -51,7 +51,7 @@ function whichLost(engine: Engine, lost: Lost): { condition: string; values: (st
 
 /** Wakes tasks that are parked on a key with free places, should the node that had to do it be gone. */
 export async function unpark(engine: Engine): Promise<void> {
-  for (const { key, max } of await stuckKeys(engine.db.sql)) {
+  for (const { key, max } of await stuckKeys(engine.db.hot)) {
     const messages = await engine.db.hot.begin(async (tx) => {
       const freed = await freeKey(tx, key, max);
       await engine.queue.put(tx, freed);
