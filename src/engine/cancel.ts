@@ -1,6 +1,6 @@
 import { EngineError } from "../errors.ts";
 import type { Runs } from "../db/client.ts";
-import { freeKey } from "./concurrency.ts";
+import { freeKey, lockKeyOf } from "./concurrency.ts";
 import type { Engine } from "./context.ts";
 import { deliveryOnEnd } from "./deliveries.ts";
 import { addEvents } from "./events.ts";
@@ -30,6 +30,7 @@ export async function cancel(engine: Engine, jobId: string): Promise<Cancelled> 
 }
 
 async function cancelIn(engine: Engine, tx: Runs, jobId: string) {
+  await lockKeyOf(tx, jobId);
   // Tasks before the job, the order in which everything else locks them.
   const tasks = await tx.unsafe<{ index: number; status: Status }[]>(
     "SELECT index, status FROM tasks WHERE job_id = $1 ORDER BY index FOR UPDATE",

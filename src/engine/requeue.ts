@@ -53,7 +53,7 @@ export async function retry(
     await tx.unsafe(
       `UPDATE tasks SET status = 'queued', turn = turn + 1, attempt = 0, lost_runs = 0, output = NULL, error = NULL, started_at = NULL,
          finished_at = NULL, not_before = NULL, parked = false, run_id = NULL, queued_at = CASE WHEN index = $2 THEN now() END,
-         input = CASE WHEN index = $2 THEN coalesce($3::text::json, input) ELSE input END
+         input = CASE WHEN index = $2 THEN coalesce($3::text::json, input) END
        WHERE job_id = $1 AND index >= $2`,
       [jobId, from, options.inputJson ?? null],
     );

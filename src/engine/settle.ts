@@ -2,24 +2,16 @@ import type { Runs } from "../db/client.ts";
 import type { Put } from "../queue/boss.ts";
 import type { RunFacts } from "../runners/contract.ts";
 import type { Claimed } from "./claimed.ts";
-import { freeKey } from "./concurrency.ts";
+import { freeKey, lockKeyOf } from "./concurrency.ts";
 import type { Engine } from "./context.ts";
 import { deliveryOnEnd } from "./deliveries.ts";
 import type { Ending } from "./ending.ts";
 import { addEvents } from "./events.ts";
 import { factsJson } from "./facts.ts";
 import { endingEvents, statusEvent, type TimedEvent } from "./history.ts";
-import { announce, announceQueued, type News } from "./notify.ts";
+import { type JobFacts, type Next, queueNext } from "./next-turn.ts";
+import { announce, announceQueued } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
-
-type JobFacts = {
-  priority: number;
-  webhook: string | null;
-  concurrency_key: string | null;
-  concurrency_max: number | null;
-};
-
-type Next = { message: Put | null; start: Claimed | null };
 
 /**
  * Ends one run in a transaction of its own: for chains, retries, webhooks and concurrency keys. Outcome, result,
@@ -33,83 +25,126 @@ export async function settleTask(
   last: TimedEvent[] = [],
 ): Promise<"recorded" | "again" | "stale"> {
   const reserved: string[] = [];
-  try {
-    const done = await engine.db.hot.begin((tx) => settleIn(engine, tx, task, ending, { facts, last, reserved }));
-    if (done === null) {
-      // It may be this node's own earlier try, whose answer was lost.
-      engine.hub.poke(task.jobId);
-      return "stale";
-    }
-    if (done.next.start !== null) engine.lane?.run(done.next.start);
-    for (const message of done.messages) afterPut(engine, message);
-    if (done.jobEnds) engine.onDelivery();
-    tellSubscribers(
-      engine,
-      task.jobId,
-      done.lastSeq,
-      done.events,
-      new Date().toISOString(),
-      done.jobEnds && ending.kind === "final" ? ending : null,
-    );
-    return ending.kind === "again" ? "again" : "recorded";
-  } catch (fault) {
-    for (const runner of reserved) engine.lane?.release(runner);
-    throw fault;
+  const done = await engine.db.hot
+    .begin((tx) => settleIn(engine, tx, task, ending, { facts, last, reserved }))
+    .catch((fault: unknown) => {
+      for (const runner of reserved) engine.lane?.release(runner);
+      throw fault;
+    });
+  if (done === null) {
+    // It may be this node's own earlier try, whose answer was lost.
+    engine.hub.poke(task.jobId);
+    return "stale";
   }
+  if (done.next.start !== null) engine.lane?.run(done.next.start);
+  for (const message of done.messages) afterPut(engine, message);
+  if (done.tells) engine.onDelivery();
+  tellSubscribers(engine, task.jobId, done.lastSeq, done.events, new Date().toISOString(), done.end);
+  return done.ending.kind === "again" ? "again" : "recorded";
 }
 
-async function settleIn(
-  engine: Engine,
-  tx: Runs,
-  task: Claimed,
-  ending: Ending,
-  { facts, last, reserved }: { facts: RunFacts | null; last: TimedEvent[]; reserved: string[] },
-) {
-  if (!(await endRun(tx, task, ending, facts))) return null;
-  const [job] = await tx.unsafe<JobFacts[]>(
-    "SELECT priority, webhook::text, concurrency_key, concurrency_max FROM jobs WHERE id = $1 FOR UPDATE",
-    [task.jobId],
-  );
-  if (job === undefined) return null;
-  const isLast = task.index === task.taskCount - 1;
-  const jobEnds = ending.kind === "final" && (isLast || ending.status !== "succeeded");
-  const next = jobEnds ? { message: null, start: null } : await queueNext(engine, tx, task, ending, job, reserved);
-  if (jobEnds) await endJob(tx, task, ending);
+type Report = { facts: RunFacts | null; last: TimedEvent[]; reserved: string[] };
+type End = Ending & { kind: "final" };
+
+async function settleIn(engine: Engine, tx: Runs, task: Claimed, asked: Ending, report: Report) {
+  const [, ended] = await Promise.all([lockKeyOf(tx, task.jobId), endRun(tx, task, asked, report.facts)]);
+  if (ended === null) return null;
+  const job = await lockJob(tx, task.jobId);
+  const { ending, events } = await verdict(tx, task, asked, ended.stopReason);
+  const end = endOfJob(task, ending);
+  const next = end === null ? await queueNext(engine, tx, task, ending, job, report.reserved) : nothing;
+  if (end !== null) await endJob(tx, task, end);
   else if (ending.kind === "again") await tx.unsafe("UPDATE jobs SET status = 'queued' WHERE id = $1", [task.jobId]);
-  const events: TimedEvent[] = [...last, ...endingEvents(task.index, ending, jobEnds)];
+  events.unshift(...report.last);
+  events.push(...endingEvents(task.index, ending, end !== null));
   if (next.start !== null) events.push(statusEvent(next.start.index, "running", { attempt: 1 }));
   const lastSeq = await addEvents(tx, task.jobId, task.runId, events);
-  if (jobEnds && job.webhook !== null) await deliveryOnEnd(engine, tx, task.jobId, job.webhook);
-  const freed =
-    (jobEnds || ending.kind === "again") && job.concurrency_key !== null
-      ? await freeKey(tx, job.concurrency_key, job.concurrency_max ?? 1)
-      : [];
+  const tells = end !== null && job.webhook !== null;
+  if (tells) await deliveryOnEnd(engine, tx, task.jobId, job.webhook ?? "");
+  const isFree = job.concurrency_key !== null && (end !== null || ending.kind === "again");
+  const freed = isFree ? await freeKey(tx, job.concurrency_key ?? "", job.concurrency_max ?? 1) : [];
   const messages = [...(next.message ? [next.message] : []), ...freed];
   await engine.queue.put(tx, messages);
   await announceQueued(engine, tx, messages);
-  const news: News[] = [{ kind: "job", jobId: task.jobId }];
-  await announce(engine, tx, news);
-  return { next, messages, events, lastSeq, jobEnds };
+  await announce(engine, tx, [{ kind: "job", jobId: task.jobId }]);
+  return { next, messages, events, lastSeq, ending, end, tells };
+}
+
+const nothing: Next = { message: null, start: null };
+
+async function lockJob(tx: Runs, jobId: string): Promise<JobFacts> {
+  const [job] = await tx.unsafe<JobFacts[]>(
+    "SELECT priority, webhook::text, concurrency_key, concurrency_max FROM jobs WHERE id = $1 FOR UPDATE",
+    [jobId],
+    { prepare: true },
+  );
+  if (job === undefined) throw new Error(`job ${jobId} has a task that runs and no row`);
+  return job;
+}
+
+/** What the run's end means, and the events that come before it: a link that was cancelled too late still has a result. */
+async function verdict(
+  tx: Runs,
+  task: Claimed,
+  asked: Ending,
+  stopReason: string | null,
+): Promise<{ ending: Ending; events: TimedEvent[] }> {
+  if (stopReason === null) return { ending: asked, events: [] };
+  await tx.unsafe("UPDATE tasks SET stop_reason = NULL WHERE job_id = $1 AND index = $2", [task.jobId, task.index]);
+  const goesOn = endOfJob(task, asked) === null;
+  if (stopReason !== "cancelled" || !goesOn) return { ending: asked, events: [] };
+  // Whoever asked for the end was told that it comes: there is no other turn, and no next link.
+  if (asked.kind === "final") return { ending: cancelled, events: endingEvents(task.index, asked, false) };
+  await cancelTask(tx, task);
+  return { ending: cancelled, events: [] };
+}
+
+function endOfJob(task: Claimed, ending: Ending): End | null {
+  if (ending.kind === "again") return null;
+  return task.index === task.taskCount - 1 || ending.status !== "succeeded" ? ending : null;
+}
+
+const cancelled: End = {
+  kind: "final",
+  outcome: "cancelled",
+  status: "cancelled",
+  outputJson: null,
+  error: { code: "cancelled", message: "Cancelled" },
+};
+
+/** A task that `endRun` has put back, though somebody had asked for its end. */
+async function cancelTask(tx: Runs, task: Claimed): Promise<void> {
+  await tx.unsafe(
+    `UPDATE tasks SET status = 'cancelled', finished_at = now(), not_before = NULL, error = $3::text::json
+     WHERE job_id = $1 AND index = $2`,
+    [task.jobId, task.index, JSON.stringify(cancelled.error)],
+  );
 }
 
 /** The fence: only the run that owns the task may end it. */
-async function endRun(tx: Runs, task: Claimed, ending: Ending, facts: RunFacts | null): Promise<boolean> {
+async function endRun(
+  tx: Runs,
+  task: Claimed,
+  ending: Ending,
+  facts: RunFacts | null,
+): Promise<{ stopReason: string | null } | null> {
   const again = ending.kind === "again";
   const uncharged = again && !ending.charged;
-  const rows = await tx.unsafe(
+  const [row] = await tx.unsafe<{ stopReason: string | null }[]>(
     `WITH done AS (
        UPDATE tasks SET status = $4, output = $5::text::json, error = $6::text::json,
-         finished_at = CASE WHEN $7 THEN NULL ELSE now() END, run_id = NULL, stop_reason = NULL,
+         finished_at = CASE WHEN $7 THEN NULL ELSE now() END, run_id = NULL,
          turn = turn + CASE WHEN $7 THEN 1 ELSE 0 END, attempt = attempt - CASE WHEN $8 THEN 1 ELSE 0 END,
          lost_runs = lost_runs + CASE WHEN $9 = 'lost' THEN 1 ELSE 0 END,
          queued_at = CASE WHEN $7 THEN now() ELSE queued_at END,
          not_before = CASE WHEN $7 AND $10::float8 > 0 THEN now() + make_interval(secs => $10::float8) END
        WHERE job_id = $1 AND index = $2 AND run_id = $3::uuid AND status = 'running'
-       RETURNING turn - CASE WHEN $7 THEN 1 ELSE 0 END AS turn, attempt + CASE WHEN $8 THEN 1 ELSE 0 END AS attempt, node_id, started_at
-     )
+       RETURNING turn - CASE WHEN $7 THEN 1 ELSE 0 END AS turn, attempt + CASE WHEN $8 THEN 1 ELSE 0 END AS attempt, node_id, started_at, stop_reason
+     ), ran AS (
      INSERT INTO runs (run_id, job_id, task_index, turn, attempt, node_id, outcome, error, facts, queued_at, started_at, finished_at)
      SELECT $3::uuid, $1, $2, turn, attempt, node_id, $9, $6::text::json, $11::text::json, to_timestamp($12::float8 / 1000), started_at, now() FROM done
-     RETURNING run_id`,
+     )
+     SELECT stop_reason AS "stopReason" FROM done`,
     [
       task.jobId,
       task.index,
@@ -126,87 +161,10 @@ async function endRun(tx: Runs, task: Claimed, ending: Ending, facts: RunFacts |
     ],
     { prepare: true },
   );
-  return rows.length === 1;
+  return row ?? null;
 }
 
-async function queueNext(
-  engine: Engine,
-  tx: Runs,
-  task: Claimed,
-  ending: Ending,
-  job: JobFacts,
-  reserved: string[],
-): Promise<Next> {
-  if (ending.kind === "again") {
-    const startAt = ending.delayS > 0 ? new Date(Date.now() + ending.delayS * 1000) : null;
-    return { message: messageOf(task, task.index, task.turn + 1, task.runner, job, startAt), start: null };
-  }
-  return nextLink(engine, tx, task, ending, job, reserved);
-}
-
-type Link = {
-  runner: Claimed["runner"];
-  target: string;
-  turn: number;
-  timeout_ms: number;
-  max_attempts: number;
-  backoff_s: number;
-  options: string | null;
-  limits: string | null;
-  input: string | null;
-  requires: string | null;
-};
-
-/** Starts the next link here when a slot is free, else puts it in the queue. */
-async function nextLink(
-  engine: Engine,
-  tx: Runs,
-  task: Claimed,
-  ending: Ending & { kind: "final" },
-  job: JobFacts,
-  reserved: string[],
-): Promise<Next> {
-  const index = task.index + 1;
-  const [link] = await tx.unsafe<Link[]>(
-    `UPDATE tasks SET queued_at = now() WHERE job_id = $1 AND index = $2 AND status = 'queued'
-     RETURNING runner, target, turn, timeout_ms, max_attempts, backoff_s, options::text, limits::text, input::text, requires::text`,
-    [task.jobId, index],
-  );
-  if (link === undefined) throw new Error(`job ${task.jobId} has no queued task ${index} to go on with`);
-  const startsHere = link.requires === null && engine.lane?.reserve(link.runner, link.target, job.priority) === true;
-  if (!startsHere) return { message: messageOf(task, index, link.turn, link.runner, job, null), start: null };
-  reserved.push(link.runner);
-  const start = linkClaimed(task, index, link, ending.outputJson);
-  await tx.unsafe(
-    "UPDATE tasks SET status = 'running', started_at = now(), attempt = 1, run_id = $3::uuid, node_id = $4 WHERE job_id = $1 AND index = $2",
-    [task.jobId, index, start.runId, engine.nodeId],
-  );
-  return { message: null, start };
-}
-
-function linkClaimed(task: Claimed, index: number, link: Link, previousOutput: string | null): Claimed {
-  const now = Date.now();
-  return {
-    ...task,
-    index,
-    runner: link.runner,
-    target: link.target,
-    turn: link.turn,
-    runId: crypto.randomUUID(),
-    attempt: 1,
-    maxAttempts: link.max_attempts,
-    backoffS: link.backoff_s,
-    lostRuns: 0,
-    timeoutMs: link.timeout_ms,
-    inputJson: link.input ?? previousOutput ?? "null",
-    optionsJson: link.options,
-    limitsJson: link.limits,
-    queuedAtMs: now,
-    startedAtMs: now,
-  };
-}
-
-async function endJob(tx: Runs, task: Claimed, ending: Ending & { kind: "final" }): Promise<void> {
+async function endJob(tx: Runs, task: Claimed, ending: End): Promise<void> {
   await tx.unsafe("UPDATE jobs SET status = $2, finished_at = now() WHERE id = $1", [task.jobId, ending.status]);
   if (task.index < task.taskCount - 1) {
     await tx.unsafe(
@@ -214,26 +172,6 @@ async function endJob(tx: Runs, task: Claimed, ending: Ending & { kind: "final" 
       [task.jobId, task.index],
     );
   }
-}
-
-function messageOf(
-  task: Claimed,
-  index: number,
-  turn: number,
-  runner: string,
-  job: JobFacts,
-  startAt: Date | null,
-): Put {
-  const keyed = job.concurrency_key !== null && index === task.index;
-  return {
-    queue: runner,
-    jobId: task.jobId,
-    task: index,
-    turn,
-    priority: job.priority,
-    startAt,
-    ...(keyed ? { concurrency: { key: job.concurrency_key ?? "", max: job.concurrency_max ?? 1 } } : {}),
-  };
 }
 
 /** What this node does once a message it put is committed. */

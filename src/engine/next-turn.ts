@@ -1,0 +1,117 @@
+import type { Runs } from "../db/client.ts";
+import type { Put } from "../queue/boss.ts";
+import type { Claimed } from "./claimed.ts";
+import type { Engine } from "./context.ts";
+import type { Ending } from "./ending.ts";
+
+/** What a job's next turn needs of its row. */
+export type JobFacts = {
+  priority: number;
+  webhook: string | null;
+  concurrency_key: string | null;
+  concurrency_max: number | null;
+};
+
+/** The next turn of a job: a message in the queue, or a task that starts on this node. Neither when the job has ended. */
+export type Next = { message: Put | null; start: Claimed | null };
+
+/**
+ * Prepares what follows on a run that does not end its job, in the transaction that ends the run. The runners whose
+ * slots were taken are added to `reserved`: they are to be given back when the transaction fails.
+ */
+export async function queueNext(
+  engine: Engine,
+  tx: Runs,
+  task: Claimed,
+  ending: Ending,
+  job: JobFacts,
+  reserved: string[],
+): Promise<Next> {
+  if (ending.kind === "again") {
+    const startAt = ending.delayS > 0 ? new Date(Date.now() + ending.delayS * 1000) : null;
+    return { message: messageOf(task, task.index, task.turn + 1, task.runner, job, startAt), start: null };
+  }
+  return nextLink(engine, tx, task, ending, job, reserved);
+}
+
+type Link = {
+  runner: Claimed["runner"];
+  target: string;
+  turn: number;
+  timeout_ms: number;
+  max_attempts: number;
+  backoff_s: number;
+  options: string | null;
+  limits: string | null;
+  input: string | null;
+  requires: string | null;
+};
+
+/** Starts the next link here when a slot is free, else puts it in the queue. */
+async function nextLink(
+  engine: Engine,
+  tx: Runs,
+  task: Claimed,
+  ending: Ending & { kind: "final" },
+  job: JobFacts,
+  reserved: string[],
+): Promise<Next> {
+  const index = task.index + 1;
+  const [link] = await tx.unsafe<Link[]>(
+    `UPDATE tasks SET queued_at = now() WHERE job_id = $1 AND index = $2 AND status = 'queued'
+     RETURNING runner, target, turn, timeout_ms, max_attempts, backoff_s, options::text, limits::text, input::text, requires::text`,
+    [task.jobId, index],
+  );
+  if (link === undefined) throw new Error(`job ${task.jobId} has no queued task ${index} to go on with`);
+  const startsHere = link.requires === null && engine.lane?.reserve(link.runner, link.target, job.priority) === true;
+  if (!startsHere) return { message: messageOf(task, index, link.turn, link.runner, job, null), start: null };
+  reserved.push(link.runner);
+  const start = linkClaimed(task, index, link, ending.outputJson);
+  await tx.unsafe(
+    "UPDATE tasks SET status = 'running', started_at = now(), attempt = 1, run_id = $3::uuid, node_id = $4, stop_reason = NULL WHERE job_id = $1 AND index = $2",
+    [task.jobId, index, start.runId, engine.nodeId],
+  );
+  return { message: null, start };
+}
+
+function linkClaimed(task: Claimed, index: number, link: Link, previousOutput: string | null): Claimed {
+  const now = Date.now();
+  return {
+    ...task,
+    index,
+    runner: link.runner,
+    target: link.target,
+    turn: link.turn,
+    runId: crypto.randomUUID(),
+    attempt: 1,
+    maxAttempts: link.max_attempts,
+    backoffS: link.backoff_s,
+    lostRuns: 0,
+    timeoutMs: link.timeout_ms,
+    inputJson: link.input ?? previousOutput ?? "null",
+    optionsJson: link.options,
+    limitsJson: link.limits,
+    queuedAtMs: now,
+    startedAtMs: now,
+  };
+}
+
+function messageOf(
+  task: Claimed,
+  index: number,
+  turn: number,
+  runner: string,
+  job: JobFacts,
+  startAt: Date | null,
+): Put {
+  const keyed = job.concurrency_key !== null && index === task.index;
+  return {
+    queue: runner,
+    jobId: task.jobId,
+    task: index,
+    turn,
+    priority: job.priority,
+    startAt,
+    ...(keyed ? { concurrency: { key: job.concurrency_key ?? "", max: job.concurrency_max ?? 1 } } : {}),
+  };
+}
