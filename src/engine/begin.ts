@@ -21,9 +21,8 @@ export async function claim(
     const messages = await engine.queue.take(tx, queue, most);
     const admitted = messages.length === 0 ? [] : await admit(tx, messages);
     const begun = admitted.length === 0 ? [] : await begin(engine, tx, admitted);
-    for (const row of begun)
-      if (row.webhook !== null && row.webhook.includes('"started"'))
-        await deliveryOnStart(engine, tx, row.job_id, row.webhook);
+    for (const { webhook, is_first, job_id } of begun)
+      if (webhook?.includes('"started"') && is_first) await deliveryOnStart(engine, tx, job_id, webhook);
     await announce(
       engine,
       tx,
@@ -69,6 +68,8 @@ type Row = {
   task_count: number;
   webhook: string | null;
   keyed: boolean;
+  /** The job has never run before. */
+  is_first: boolean;
   queued_ms: number;
   started_ms: number;
   last_seq: number;
@@ -100,7 +101,7 @@ WITH x AS (
 ), job AS (
   UPDATE jobs SET status = 'running', started_at = coalesce(jobs.started_at, now()), last_seq = last_seq + 1
   FROM picked WHERE jobs.id = picked.job_id
-  RETURNING picked.*, jobs.last_seq, jobs.input AS job_input, jobs.payload_id, jobs.traceparent, jobs.surface, jobs.webhook,
+  RETURNING picked.*, jobs.started_at = now()::timestamptz(3) AS is_first, jobs.last_seq, jobs.input AS job_input, jobs.payload_id, jobs.traceparent, jobs.surface, jobs.webhook,
     jobs.concurrency_key
 ), logged AS (
   INSERT INTO events (job_id, seq, count, run_id, at, lines)
@@ -110,7 +111,7 @@ SELECT job_id, index, runner, target, turn, run_id, attempt, max_attempts, backo
   options::text AS options, limits::text AS limits,
   coalesce(own_input, CASE WHEN index = 0 THEN job_input ELSE (
     SELECT q.output FROM tasks q WHERE q.job_id = job.job_id AND q.index = job.index - 1) END, 'null'::json)::text AS input,
-  payload_id, traceparent, surface, webhook::text AS webhook, concurrency_key IS NOT NULL AS keyed,
+  payload_id, traceparent, surface, webhook::text AS webhook, concurrency_key IS NOT NULL AS keyed, is_first,
   (SELECT count(*)::int FROM tasks q WHERE q.job_id = job.job_id) AS task_count, last_seq,
   (extract(epoch FROM coalesce(queued_at, begun_at)) * 1000)::float8 AS queued_ms,
   (extract(epoch FROM begun_at) * 1000)::float8 AS started_ms
