@@ -36,15 +36,17 @@ export async function pruneJobs(sql: Sql, maxAgeS: number): Promise<number> {
   return rows.length;
 }
 
-/** Removes final jobs with everything that hangs on them but their files. */
+/** Removes those of the jobs that are final, with everything that hangs on them but their files. */
 export async function forget(sql: Sql, ids: string[]): Promise<void> {
   await sql.begin(async (tx) => {
-    await tx`DELETE FROM jobs WHERE id = ANY(${ids}) AND finished_at IS NOT NULL`;
-    await tx`DELETE FROM tasks WHERE job_id = ANY(${ids})`;
-    await tx`DELETE FROM runs WHERE job_id = ANY(${ids})`;
-    await tx`DELETE FROM events WHERE job_id = ANY(${ids})`;
-    await tx`DELETE FROM deliveries WHERE job_id = ANY(${ids})`;
-    await tx`DELETE FROM payloads WHERE job_id = ANY(${ids})`;
+    // Tasks before jobs, the order in which everything else locks them.
+    await tx`SELECT 1 FROM tasks WHERE job_id = ANY(${ids}) ORDER BY job_id, index FOR UPDATE`;
+    // One that was retried meanwhile is not final any more, and keeps all it has.
+    const gone = (
+      await tx<{ id: string }[]>`DELETE FROM jobs WHERE id = ANY(${ids}) AND finished_at IS NOT NULL RETURNING id`
+    ).map((row) => row.id);
+    for (const table of ["tasks", "runs", "events", "deliveries", "payloads"])
+      await tx`DELETE FROM ${tx(table)} WHERE job_id = ANY(${gone})`;
   });
 }
 

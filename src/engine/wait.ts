@@ -25,6 +25,7 @@ export function waitFor(engine: Engine, jobId: string): Wait {
     } else void look();
   });
   async function look(): Promise<void> {
+    // The database is away: the next look, or the caller's own limit, comes by itself.
     const finished = await readEnd(engine, jobId).catch(() => null);
     if (finished === null) return;
     early = finished;
@@ -76,7 +77,7 @@ async function readEnd(engine: Engine, jobId: string): Promise<FinishedJob | nul
     SELECT j.status, k.output::text AS output, k.error::text AS error
     FROM jobs j JOIN LATERAL (
       SELECT output, error FROM tasks WHERE job_id = j.id AND (status = j.status OR j.status = 'cancelled')
-      ORDER BY index DESC LIMIT 1) k ON true
+      ORDER BY error IS NULL, index DESC LIMIT 1) k ON true
     WHERE j.id = ${jobId}`;
   return row !== undefined && isFinal(row.status) ? { status: row.status, output: row.output, error: row.error } : null;
 }
