@@ -85,7 +85,7 @@ async function openDoors(options: AppOptions, rooms: Rooms, closers: (() => Prom
     log,
   });
   closers.push(() => sidecar.stop());
-  const streams = createStreams();
+  const streams = createStreams(log);
   const metrics = createMetrics();
   addGauges(metrics, rooms);
   const server = createServer({
