@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { FunctionProcess, type ProcessOptions } from "./process.ts";
 import type { Work } from "./work.ts";
 
@@ -14,8 +15,9 @@ export type PoolOptions = ProcessOptions & {
 const patienceMs = 10;
 /** The same while the processes there are get through their work. */
 const longPatienceMs = 25;
-/** The same for work that is quick: more processes would only take turns on the same processors. */
+/** The same for work that is quick, and only while fewer processes than processors get through theirs. */
 const quickPatienceMs = 50;
+const processors = Math.max(2, availableParallelism());
 /** Starting a process takes about 10 ms of CPU: more at once would only make all of them late. */
 const startingMax = 4;
 const startFaultsMax = 3;
@@ -44,6 +46,7 @@ export class FunctionPool {
   #timer: Timer | null = null;
   #tickAtMs = Number.POSITIVE_INFINITY;
   #onEmpty: (() => void) | null = null;
+  #closing: Promise<void> | null = null;
   #isClosed = false;
 
   constructor(options: PoolOptions) {
@@ -77,7 +80,12 @@ export class FunctionPool {
   }
 
   /** Ends every process; resolves when they are gone. Work that still runs ends as interrupted. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#isClosed = true;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onEmpty = resolve;
@@ -234,16 +242,18 @@ export class FunctionPool {
   #grow(nowMs: number): void {
     const [oldest] = this.#waiting;
     this.#startUpTo(this.#options.warm);
-    if (oldest === undefined || nowMs - oldest.waitingSinceMs < this.#patienceMs(oldest)) return;
+    if (oldest === undefined || nowMs - oldest.waitingSinceMs < this.#patienceMs(oldest, nowMs)) return;
     let starting = 0;
     for (const member of this.#members) if (member.state === "starting") starting += 1;
-    const atOnce = oldest.options.speed.isQuick ? 1 : Math.min(this.#waiting.length, startingMax);
+    const atOnce = Math.min(this.#waiting.length, startingMax);
     if (atOnce > starting) this.#startUpTo(Math.min(this.#usable() + atOnce - starting, this.#options.slots));
   }
 
-  #patienceMs(work: Work): number {
-    if (work.options.speed.isQuick) return quickPatienceMs;
-    return this.#endedSinceTick === 0 ? patienceMs : longPatienceMs;
+  #patienceMs(work: Work, nowMs: number): number {
+    if (!work.options.speed.isQuick) return this.#endedSinceTick === 0 ? patienceMs : longPatienceMs;
+    let moving = 0;
+    for (const member of this.#members) if (member.ranMs(nowMs) < quickPatienceMs) moving += 1;
+    return moving < processors ? quickPatienceMs : Number.POSITIVE_INFINITY;
   }
 
   #shrink(nowMs: number): void {

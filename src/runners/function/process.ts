@@ -29,7 +29,7 @@ const lastWordsMs = 50;
 const watchFromMs = 100;
 const watchEveryMs = 250;
 /** What was given to a process ahead of time is taken back from one that is held up for so long. */
-const heldUpMs = 5;
+const heldUpMs = 10;
 const aheadMax = 8;
 const returnsMax = 3;
 const nonces = 2 ** 52;
@@ -79,6 +79,13 @@ export class FunctionProcess {
   /** Pieces of work it has and has not ended. */
   get load(): number {
     return this.#work.length;
+  }
+
+  /** For how long its present work has been running; infinity when it takes none. */
+  ranMs(nowMs: number): number {
+    if (this.state === "idle") return 0;
+    const [work] = this.#work;
+    return this.state === "busy" && work !== undefined ? nowMs - work.startedAtMs : Number.POSITIVE_INFINITY;
   }
 
   /** Call on an idle process, or on one that takes work ahead. */
