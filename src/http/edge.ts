@@ -1,5 +1,6 @@
 import type { AnyElysia } from "elysia";
 import type { AccessLog } from "./access-log.ts";
+import type { Thrown } from "./answer-error.ts";
 import { type Connections, Exchange, openExchange } from "./exchange.ts";
 import { secureForBrowser } from "./html.ts";
 import { refuseWithProblem } from "./problem.ts";
@@ -9,6 +10,8 @@ import { createShapeCheck } from "./request-shape.ts";
 
 type Parts = {
   app: AnyElysia;
+  /** Answers what the app itself could not. */
+  answerError: (thrown: Thrown) => Response;
   accessLog: AccessLog;
   /** Told of every answer. */
   measure: (status: number, ms: number) => void;
@@ -25,12 +28,23 @@ export function createEdge(parts: Parts): (request: Request, connections: Connec
     const exchange = new Exchange(request, connections, nameRequest(request.headers.get("x-request-id")));
     openExchange(request, exchange);
     if (!isWellFormed(request)) return finished(parts, request, malformed(request), exchange);
-    const answer: Response | Promise<Response> =
-      request.method === "HEAD" ? answerHead(parts.app, request, exchange) : parts.app.fetch(request);
-    return answer instanceof Promise
-      ? answer.then((response) => finished(parts, request, response, exchange))
-      : finished(parts, request, answer, exchange);
+    return answered(parts, request, exchange);
   };
+}
+
+/** The router asks its error handler for all that is thrown, save what it trips over itself, such as `throw undefined`. */
+function answered(parts: Parts, request: Request, exchange: Exchange): Response | Promise<Response> {
+  const finish = (response: Response) => finished(parts, request, response, exchange);
+  const failed = (error: unknown) => finish(parts.answerError({ error, request, route: undefined }));
+  try {
+    const isHead = request.method === "HEAD";
+    const answer: Response | Promise<Response> = isHead
+      ? answerHead(parts.app, request, exchange)
+      : parts.app.fetch(request);
+    return answer instanceof Promise ? answer.then(finish, failed) : finish(answer);
+  } catch (fault) {
+    return failed(fault);
+  }
 }
 
 function malformed(request: Request): Response {
@@ -43,7 +57,8 @@ async function answerHead(app: AnyElysia, request: Request, exchange: Exchange):
   const get = new Request(request.url, { headers: request.headers, signal: request.signal });
   openExchange(get, exchange);
   const { body, status, headers } = await app.fetch(get);
-  await body?.cancel();
+  // A body that has failed already cannot be cancelled, and nobody wants it.
+  await body?.cancel().catch(() => undefined);
   if (exchange.bytes !== null) headers.set("content-length", String(exchange.bytes));
   return new Response(null, { status, headers });
 }

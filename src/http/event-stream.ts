@@ -23,6 +23,7 @@ type Parts<E> = {
   cut: () => void;
   pace: Pace;
   ended: () => void;
+  failed: (fault: unknown) => void;
 };
 
 /** Bytes handed to the connection at a time: all that this side holds for a reader beyond what the kernel buffers (up to 4 MiB). */
@@ -75,7 +76,10 @@ export class EventStream<E> {
     if (!this.#isOver && this.#at < this.#pending.length) this.#controller?.enqueue(this.#slice());
   }
 
-  /** A failing feed breaks the connection off, which readers take for what it is; the failure goes to whoever pulls. */
+  /**
+   * A feed that fails breaks the connection off, which readers take for what it is. The stream itself is not failed: Bun would print the
+   * failure.
+   */
   async #fetch(): Promise<void> {
     const tick = this.#parts.pace();
     if (tick !== null) await tick;
@@ -85,8 +89,8 @@ export class EventStream<E> {
       if (events === null) this.#close();
       else [this.#pending, this.#at] = [events, 0];
     } catch (fault) {
-      this.#finish();
-      this.#controller?.error(fault);
+      this.#breakOff();
+      this.#parts.failed(fault);
     } finally {
       this.#isWaiting = false;
     }
@@ -108,12 +112,13 @@ export class EventStream<E> {
 
   #beat(): void {
     if (this.#isWaiting) this.#controller?.enqueue(beats[this.#parts.format]);
-    else if (!this.#hasMoved) {
-      this.#finish();
-      this.#controller?.error(new Error("the reader of a stream took nothing for two heartbeats"));
-      this.#parts.cut();
-    }
+    else if (!this.#hasMoved) this.#breakOff();
     this.#hasMoved = false;
+  }
+
+  #breakOff(): void {
+    this.#finish();
+    this.#parts.cut();
   }
 
   #close(): void {

@@ -2,7 +2,7 @@ import type { AnyElysia } from "elysia";
 import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
 import { createAccessLog } from "./access-log.ts";
-import { createErrorAnswer } from "./answer-error.ts";
+import { createErrorAnswer, type Thrown } from "./answer-error.ts";
 import { createEdge } from "./edge.ts";
 import { assertEveryRouteGuarded } from "./guarded.ts";
 import { createLineWriter } from "./line-writer.ts";
@@ -46,9 +46,9 @@ const stopGraceUsualMs = 10_000;
  */
 export function createServer(options: ServerOptions): HttpServer {
   const { config, streams } = options;
-  const app = createApp(options);
+  const { app, answerError } = createApp(options);
   const lines = createLineWriter(Bun.stderr.writer());
-  const listener = createListener(options, app, options.writeLine ?? lines.write);
+  const listener = createListener(options, { app, answerError, write: options.writeLine ?? lines.write });
   return {
     app,
     listen: async () => {
@@ -68,7 +68,9 @@ export function createServer(options: ServerOptions): HttpServer {
   };
 }
 
-function createApp(options: ServerOptions): AnyElysia {
+type AnswerError = (thrown: Thrown) => Response;
+
+function createApp(options: ServerOptions): { app: AnyElysia; answerError: AnswerError } {
   let table: RouteTable | null = null;
   const answerError = createErrorAnswer(options.log, () => {
     table ??= createRouteTable(app, options.surfaces, options.rooms ?? []);
@@ -76,10 +78,13 @@ function createApp(options: ServerOptions): AnyElysia {
   });
   const app = createRoot(options, options.config.openapiEnabled, answerError);
   assertEveryRouteGuarded(app);
-  return app;
+  return { app, answerError };
 }
 
-function createListener(options: ServerOptions, app: AnyElysia, write: (line: string) => void): Listener {
+function createListener(
+  options: ServerOptions,
+  { app, answerError, write }: { app: AnyElysia; answerError: AnswerError; write: (line: string) => void },
+): Listener {
   const { config, log, gate, metrics, streams } = options;
   metrics.gauge("http_streams", "Open event streams", () => streams.open);
   const accessLog = createAccessLog({ level: config.logLevel, write, addressOf: gate.addressOf });
@@ -88,7 +93,7 @@ function createListener(options: ServerOptions, app: AnyElysia, write: (line: st
     port: config.port,
     idleTimeoutS: options.idleTimeoutS ?? idleTimeoutUsualS,
     bodyBytesMax: (Math.max(config.bodyMaxMb, config.payloadMaxMb) + multipartExtraMb) * bytesPerMb,
-    answer: createEdge({ app, accessLog, measure: createMeasure(metrics) }),
+    answer: createEdge({ app, answerError, accessLog, measure: createMeasure(metrics) }),
     answerFault: (fault) => {
       log.error("fault", { error: fault instanceof Error ? fault : new Error("thrown", { cause: fault }) });
       return problem("internal", "The service failed to answer this request");

@@ -1,3 +1,4 @@
+import type { Log } from "../log.ts";
 import { exchangeOf } from "./exchange.ts";
 import { type EventFeed, EventStream, type StreamFormat } from "./event-stream.ts";
 import { createPace } from "./pace.ts";
@@ -5,8 +6,8 @@ import { createPace } from "./pace.ts";
 export type StreamOptions<E> = {
   request: Request;
   feed: EventFeed<E>;
-  /** The bytes of one event in the asked format; asked once per event and reader, so cache what readers share (`createEventEncoder`). */
-  encode: (event: E) => Uint8Array;
+  /** Made once with `createEventEncoder` for all streams of such events, so that readers share the bytes of an event. */
+  encoder: (format: StreamFormat) => (event: E) => Uint8Array;
   format: StreamFormat;
   headers?: Record<string, string>;
 };
@@ -29,24 +30,26 @@ const contentTypes: Record<StreamFormat, string> = {
 };
 
 /** `heartbeatMs` must be less than the listener's idle timeout (30 s), which would end a silent stream; `retryMs` is what readers are told to wait before they come back. */
-export function createStreams(options: { heartbeatMs?: number; retryMs?: number } = {}): Streams {
+export function createStreams(log: Log, options: { heartbeatMs?: number; retryMs?: number } = {}): Streams {
   const open = new Set<{ shutDown(): void }>();
   const pace = createPace(() => open.size);
   const times = { heartbeatMs: options.heartbeatMs ?? 15_000, retryMs: options.retryMs ?? 1_000 };
   let isEnding = false;
   return {
-    respond: ({ request, feed, encode, format, headers }) => {
+    respond: ({ request, feed, encoder, format, headers }) => {
       const exchange = exchangeOf(request);
       const ended = () => open.delete(stream);
+      const failed = (error: unknown) => log.error("stream_failed", { request_id: exchange.id, error });
       const stream = new EventStream({
         ...times,
         feed,
-        encode,
+        encode: encoder(format),
         format,
         signal: request.signal,
         cut: () => exchange.cut(),
         pace,
         ended,
+        failed,
       });
       open.add(stream);
       if (isEnding) stream.shutDown();

@@ -1,0 +1,64 @@
+import { describe, expect, test } from "bun:test";
+import { createMetrics } from "../../src/http/metrics.ts";
+import { bearer, goodKey, openRoom } from "./room.ts";
+
+describe("metrics", () => {
+  test("are told as OpenMetrics text", async () => {
+    const metrics = createMetrics();
+    const runs = metrics.counter("runs", "Runs by\noutcome");
+    runs.add({ outcome: 'a"b\\c' });
+    runs.add({ outcome: 'a"b\\c' }, 2);
+    runs.add();
+    metrics.gauge("slots", "Slots", async () => [
+      { labels: { runner: "script" }, value: 3 },
+      { labels: { runner: "function" }, value: 0 },
+    ]);
+    metrics.gauge("broken", "Broken", () => Promise.reject(new Error("gone")));
+    metrics.total("jobs", "Jobs", () => 7);
+    const wait = metrics.histogram("wait_seconds", "Wait", [0.5, 1]);
+    for (const value of [0.1, 0.5, 0.6, 9]) wait.observe(value);
+    expect(await metrics.render()).toBe(`# TYPE fairlead_runs counter
+# HELP fairlead_runs Runs by\\noutcome
+fairlead_runs_total{outcome="a\\"b\\\\c"} 3
+fairlead_runs_total 1
+# TYPE fairlead_slots gauge
+# HELP fairlead_slots Slots
+fairlead_slots{runner="script"} 3
+fairlead_slots{runner="function"} 0
+# TYPE fairlead_broken gauge
+# HELP fairlead_broken Broken
+# TYPE fairlead_jobs counter
+# HELP fairlead_jobs Jobs
+fairlead_jobs_total 7
+# TYPE fairlead_wait_seconds histogram
+# HELP fairlead_wait_seconds Wait
+fairlead_wait_seconds_bucket{le="0.5"} 2
+fairlead_wait_seconds_bucket{le="1.0"} 3
+fairlead_wait_seconds_bucket{le="+Inf"} 4
+fairlead_wait_seconds_count 4
+fairlead_wait_seconds_sum 10.2
+# EOF
+`);
+  });
+
+  test("keep a bound on the labels they have seen", async () => {
+    const metrics = createMetrics();
+    const seen = metrics.counter("seen", "Seen");
+    for (let at = 0; at < 5_000; at++) seen.add({ id: String(at) });
+    expect((await metrics.render()).match(/seen_total/g)).toHaveLength(1_000);
+  });
+
+  test("of the edge count and time every answer, for those who may ask", async () => {
+    await using room = await openRoom();
+    await fetch(`${room.url}/demo/open`);
+    await fetch(`${room.url}/demo/nope`);
+    expect((await fetch(`${room.url}/metrics`)).status).toBe(401);
+    const response = await fetch(`${room.url}/metrics`, bearer(goodKey));
+    const text = await response.text();
+    expect(response.headers.get("content-type")).toBe("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    expect(text).toContain('fairlead_http_requests_total{status="2xx"} 1\n');
+    expect(text).toContain('fairlead_http_requests_total{status="4xx"} 2\n');
+    expect(text).toContain("fairlead_http_request_seconds_count 3\n");
+    expect(text).toContain("fairlead_http_streams 0\n");
+  });
+});
