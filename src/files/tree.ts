@@ -1,8 +1,7 @@
-import { lstatSync, readlinkSync, type Stats } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readlinkSync, type Stats } from "node:fs";
+import { lstat, readdir } from "node:fs/promises";
 import { childOf, codeOf, type HeldDirectory, holdDirectory, makeSearchable, releaseDirectory } from "./descriptor.ts";
 import { resolveLink, type Segments, shownName } from "./file-path.ts";
-import { createPause } from "./pause.ts";
 
 /** Bounds of a walk: levels of directories, and entries in all. Paths are bounded so that they can be unpacked somewhere. */
 export type WalkLimits = { depthMax: number; entriesMax: number };
@@ -19,8 +18,10 @@ export type Found =
   | { kind: "link"; path: string; target: Segments | null }
   | { kind: "skipped"; path: string; reason: string };
 
-type Walk = { limits: WalkLimits; entries: number; pause: ReturnType<typeof createPause> };
+type Walk = { limits: WalkLimits; entries: number };
 const pathBytesMax = 2_048;
+/** Looked at together, on other threads: a cold disk must not hold the event loop. */
+const entriesAtOnce = 32;
 
 type Listed = { held: HeldDirectory; names: Buffer[]; close(): void };
 type Level = Listed & { segments: Segments; prefix: string; taken?: Set<string> };
@@ -32,39 +33,49 @@ type Level = Listed & { segments: Segments; prefix: string; taken?: Set<string> 
 export async function* walkTree(root: string, limits: WalkLimits = walkLimits): AsyncGenerator<Found> {
   const top = await list(root);
   try {
-    yield* visit({ limits, entries: 0, pause: createPause() }, { ...top, segments: [], prefix: "" });
+    yield* visit({ limits, entries: 0 }, { ...top, segments: [], prefix: "" });
   } finally {
     top.close();
   }
 }
 
 async function* visit(walk: Walk, level: Level): AsyncGenerator<Found> {
-  for (const name of level.names) {
-    await walk.pause();
-    walk.entries += 1;
-    if (walk.entries > walk.limits.entriesMax) {
-      // Said once: every level above stops at its next entry without a word.
-      if (walk.entries === walk.limits.entriesMax + 1) yield overflow(level, walk.limits);
-      return;
+  for (let from = 0; from < level.names.length; from += entriesAtOnce) {
+    const names = level.names.slice(from, from + entriesAtOnce);
+    const stats = await Promise.all(names.map((name) => statOf(level, name)));
+    for (const [index, name] of names.entries()) {
+      walk.entries += 1;
+      if (walk.entries > walk.limits.entriesMax) {
+        // Said once: every level above stops at its next entry without a word.
+        if (walk.entries === walk.limits.entriesMax + 1) yield overflow(level, walk.limits);
+        return;
+      }
+      yield* look(walk, level, { name, stat: stats[index] ?? null });
     }
-    yield* look(walk, level, name);
   }
 }
 
-async function* look(walk: Walk, level: Level, name: Buffer): AsyncGenerator<Found> {
+async function* look(
+  walk: Walk,
+  level: Level,
+  { name, stat }: { name: Buffer; stat: Stats | string | null },
+): AsyncGenerator<Found> {
   const path = level.prefix + shownName(name);
-  if (Buffer.byteLength(path) > pathBytesMax) {
-    const reason = `holds a path of more than ${pathBytesMax} bytes`;
-    return yield { kind: "skipped", path: level.prefix.slice(0, -1), reason };
-  }
-  if (isTaken(level, name)) return yield { kind: "skipped", path, reason: "its escaped name belongs to another file" };
-  const stat = lstat(level, name);
+  const problem = problemWith(level, name, path);
+  if (problem !== null) return yield problem;
   if (stat === null) return;
   if (typeof stat === "string") yield { kind: "skipped", path, reason: stat };
   else if (stat.isDirectory()) yield* enter(walk, level, { name, path, stat });
   else if (stat.isFile()) yield { kind: "file", path, stat, directory: level.held, name };
   else if (stat.isSymbolicLink()) yield lookAtLink(level, name, path);
   else yield { kind: "skipped", path, reason: kindOf(stat) };
+}
+
+function problemWith(level: Level, name: Buffer, path: string): Found | null {
+  if (isTaken(level, name)) return { kind: "skipped", path, reason: "its escaped name belongs to another file" };
+  if (Buffer.byteLength(path) <= pathBytesMax) return null;
+  const reason = `holds a path of more than ${pathBytesMax} bytes`;
+  return { kind: "skipped", path: level.prefix.slice(0, -1), reason };
 }
 
 async function* enter(
@@ -103,9 +114,9 @@ async function list(path: string | Buffer): Promise<Listed> {
 }
 
 /** Null when it is gone again; a sentence when it cannot be seen. */
-function lstat(level: Level, name: Buffer): Stats | string | null {
+async function statOf(level: Level, name: Buffer): Promise<Stats | string | null> {
   try {
-    return lstatSync(childOf(level.held, name));
+    return await lstat(childOf(level.held, name));
   } catch (fault) {
     return codeOf(fault) === "ENOENT" ? null : `cannot be read (${codeOf(fault)})`;
   }
