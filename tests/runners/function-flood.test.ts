@@ -3,6 +3,7 @@ import type { RunSink } from "../../src/runners/contract.ts";
 import { Speed } from "../../src/runners/function/speed.ts";
 import { Work } from "../../src/runners/function/work.ts";
 import { type Ended, type FunctionTrial, openFunctions } from "../support/function-trial.ts";
+import { until } from "../support/until.ts";
 
 const mib = 2 ** 20;
 const outputMaxBytes = 200_000;
@@ -160,4 +161,23 @@ describe("a stream", () => {
     run.stop("cancelled");
     expect((await run.ended).outcome).toEqual({ kind: "cancelled" });
   });
+});
+
+test("text that belongs to no run is told to the operator, and only so much of it", async () => {
+  const leaves = `export default {
+    handler: () => {
+      Bun.spawn(["sh", "-c", "sleep 0.1; yes nobody | head -c 5000000"], { stdout: "inherit" });
+      setTimeout(() => console.log("after the end"), 50);
+      return process.pid;
+    },
+  };`;
+  await using own = await openFunctions({ "leaves.ts": leaves }, { slots: 1 });
+  const ended = await own.run("leaves");
+  expect(ended.outcome.kind).toBe("succeeded");
+  const told = () => own.log.lines().filter((line) => line.includes("printed outside of a run"));
+  await until("the text is told", () => told().some((line) => line.includes("nobody")));
+  expect(told().some((line) => line.includes("after the end"))).toBe(true);
+  expect((await own.run("leaves")).outcome.kind).toBe("succeeded");
+  expect(told().length).toBeLessThan(100);
+  expect(ended.logs).toEqual([]);
 });

@@ -20,11 +20,11 @@ function outputs(ended: { outcome: { kind: string; output?: unknown } }[]): unkn
 describe("the pool of function processes", () => {
   test("is warm before the first task, and quick tasks one after another stay in few processes", async () => {
     await using trial = await openFunctions({ "pid.ts": pid }, { slots: 8, warm: 2 });
-    expect(trial.runner.processes).toBe(2);
+    expect(trial.runner.processes()).toBe(2);
     const pids = new Set<unknown>();
     for (let i = 0; i < 200; i += 1) for (const one of outputs([await trial.run("pid")])) pids.add(one);
     expect(pids.size).toBeLessThanOrEqual(2);
-    expect(trial.runner.processes).toBe(2);
+    expect(trial.runner.processes()).toBe(2);
   });
 
   test("runs as many slow tasks at once as it has slots, each in a process of its own", async () => {
@@ -32,7 +32,7 @@ describe("the pool of function processes", () => {
     const runs = Array.from({ length: 6 }, () => trial.start("sleeps", { ms: 60_000 }));
     await until("six tasks run", () => runs.every(({ logs }) => logs.length === 1));
     expect(new Set(runs.map(({ logs }) => logs[0]?.text)).size).toBe(6);
-    expect(trial.runner.processes).toBe(6);
+    expect(trial.runner.processes()).toBe(6);
     for (const run of runs) run.stop("cancelled");
     await Promise.all(runs.map(({ ended }) => ended));
   });
@@ -41,14 +41,14 @@ describe("the pool of function processes", () => {
     await using trial = await openFunctions({ "sleeps.ts": sleeps }, { slots: 3 });
     const runs = Array.from({ length: 12 }, () => trial.run("sleeps", { ms: 40 }));
     expect(new Set(outputs(await Promise.all(runs))).size).toBeLessThanOrEqual(3);
-    expect(trial.runner.processes).toBeLessThanOrEqual(3);
+    expect(trial.runner.processes()).toBeLessThanOrEqual(3);
   });
 
   test("shrinks to what is kept warm when there is nothing to do", async () => {
     await using trial = await openFunctions({ "sleeps.ts": sleeps }, { slots: 4, warm: 1, idleMs: 100 });
     const pids = outputs(await Promise.all([1, 2, 3, 4].map(() => trial.run("sleeps", { ms: 300 }))));
     expect(new Set(pids).size).toBeGreaterThan(1);
-    await until("one process is left", () => trial.runner.processes === 1, { withinMs: 20_000 });
+    await until("one process is left", () => trial.runner.processes() === 1, { withinMs: 20_000 });
     await until("the others are gone", () => pids.map(Number).filter(isAlive).length === 1);
     expect(outputs([await trial.run("sleeps", { ms: 1 })])).toHaveLength(1);
   });
@@ -128,7 +128,7 @@ describe("the pool of function processes", () => {
     const [first] = outputs([await trial.run("pid")]);
     process.kill(Number(first), "SIGKILL");
     await untilDead(Number(first));
-    await until("it is replaced", () => trial.runner.processes === 1);
+    await until("it is replaced", () => trial.runner.processes() === 1);
     const [second] = outputs([await trial.run("pid")]);
     expect(second).not.toBe(first);
   });

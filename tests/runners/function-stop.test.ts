@@ -190,7 +190,7 @@ test("a runner that is closed interrupts what runs and leaves no process", async
   await own[Symbol.asyncDispose]();
   expect((await run.ended).outcome).toEqual({ kind: "interrupted" });
   expect(pids.some(isAlive)).toBe(false);
-  expect(own.runner.processes).toBe(0);
+  expect(own.runner.processes()).toBe(0);
   expect((await own.run("sleeps")).outcome).toEqual({
     kind: "failed",
     error: { code: "runner_error", message: "The function runner is closed" },

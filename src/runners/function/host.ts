@@ -11,7 +11,7 @@ export type HostOptions = {
   /** Working directory of the functions. */
   cwd: string;
   resultBytesMax: number;
-  /** Text that belongs to no work. */
+  /** Text that belongs to no work; of each process only so much is told. */
   onStray(text: string): void;
 };
 
@@ -32,6 +32,7 @@ const silenceMs = 500;
 /** The sockets of a dead process are read to their end, which comes at once unless something else holds them. */
 const drainMs = 2_000;
 const slackBytes = 1_048_576;
+const strayCharsMax = 65_536;
 
 /** The operating system's side of one function process: its start, its sockets, its group and its end. */
 export class Host {
@@ -40,6 +41,8 @@ export class Host {
   readonly #child: Child;
   readonly #connection: Connection;
   readonly #events: HostEvents;
+  readonly #onStray: (text: string) => void;
+  #strayCharsLeft = strayCharsMax;
   #breach: string | null = null;
   #wasKilled = false;
   #isSilent = false;
@@ -50,6 +53,7 @@ export class Host {
   /** Starts the process. Throws when the system refuses. */
   constructor({ environment, cwd, resultBytesMax, onStray }: HostOptions, events: HostEvents) {
     this.#events = events;
+    this.#onStray = onStray;
     this.#connection = new Connection(resultBytesMax + slackBytes, {
       reply: (reply) => events.reply(reply),
       pause: () => events.running()?.flush(),
@@ -59,10 +63,10 @@ export class Host {
     const onExit = (exitCode: number | null, signal: string | null) => this.#exited(exitCode, signal);
     this.#child = spawnChild({ environment, cwd, onExit });
     this.printed = Promise.allSettled([
-      followOutput(this.#child.stdout, "info", events.running, onStray),
-      followOutput(this.#child.stderr, "warn", events.running, onStray),
+      followOutput(this.#child.stdout, "info", events.running, (text) => this.stray(text)),
+      followOutput(this.#child.stderr, "warn", events.running, (text) => this.stray(text)),
     ]);
-    void this.#connect(onStray);
+    void this.#connect();
   }
 
   get pid(): number {
@@ -80,6 +84,13 @@ export class Host {
   /** Reads no more of what it says until the promise settles. */
   holdUntil(settled: Promise<void>): void {
     this.#connection.holdUntil(settled);
+  }
+
+  /** Tells text that belongs to no work. */
+  stray(text: string): void {
+    if (this.#strayCharsLeft <= 0) return;
+    this.#onStray(text.slice(0, this.#strayCharsLeft));
+    this.#strayCharsLeft -= text.length;
   }
 
   /** Has it end by itself. */
@@ -105,11 +116,11 @@ export class Host {
     this.#timer = null;
   }
 
-  async #connect(onStray: (text: string) => void): Promise<void> {
+  async #connect(): Promise<void> {
     try {
       await this.#connection.open(this.#child.ordersFd, this.#child.repliesFd);
     } catch (fault) {
-      onStray(`A function process could not be reached: ${String(fault)}`);
+      this.stray(`A function process could not be reached: ${String(fault)}`);
       this.kill();
     }
   }

@@ -159,7 +159,7 @@ export class FunctionProcess {
     if (reply.kind === "ready") {
       if (this.state === "starting") this.#becameReady();
     } else if (reply.kind === "stray") {
-      this.#options.onStray(reply.text);
+      this.#host.stray(reply.text);
     } else if (reply.kind === "released") {
       this.#released(reply.nonces);
     } else if (reply.kind === "retiring") {

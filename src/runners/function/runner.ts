@@ -38,8 +38,8 @@ export type FunctionRunnerOptions = {
 export type FunctionRunner = Runner & {
   readonly name: "function";
   readonly catalog: FunctionCatalog;
-  /** Processes that are there now. */
-  readonly processes: number;
+  /** How many processes are there now. */
+  processes(): number;
   /** Reads the directory again with new processes; what runs ends in the old ones. */
   reload(): Promise<void>;
   /** Reloads whenever something in the directory changes, until the returned function is called. */
@@ -74,26 +74,19 @@ export async function createFunctionRunner(given: FunctionRunnerOptions): Promis
     speeds.clear();
     report(catalog, log);
   };
-  const reload = async () => {
+  const reload = () => {
     pool.renew();
-    await load();
+    return load();
+  };
+  const start = (request: RunRequest, sink: RunSink) => {
+    const entry = catalog.get(request.target);
+    if (entry === undefined) return refused(`Function '${request.target}' not found`);
+    return begin(pool, new Work(workOptions(options, entry, request, sink, speedOf(speeds, entry.name))));
   };
   await load();
-  return {
-    name: "function",
-    catalog,
-    get processes() {
-      return pool.size;
-    },
-    start(request, sink) {
-      const entry = catalog.get(request.target);
-      if (entry === undefined) return refused(`Function '${request.target}' not found`);
-      return begin(pool, new Work(workOptions(options, entry, request, sink, speedOf(speeds, entry.name))));
-    },
-    reload,
-    watch: () => watchDirectory(directory, reload, log),
-    close: () => pool.close(),
-  };
+  const watch = () => watchDirectory(directory, reload, log);
+  const close = () => pool.close();
+  return { name: "function", catalog, processes: () => pool.size, start, reload, watch, close };
 }
 
 function createPool(options: Settled): FunctionPool {
