@@ -35,17 +35,18 @@ const onePutBytesMax = 4_194_304;
 const partBytes = 8_388_608;
 const partsAtOnce = 2;
 const chunkBytes = 1_048_576;
+const retryAfterSeconds = 5;
 
 export function openBucket(options: BucketOptions): Bucket {
   const client = new S3Client({ ...options, retry: 3, partSize: partBytes, queueSize: partsAtOnce });
   return {
-    put: (key, content) => asked(key, async () => void (await client.write(key, content))),
-    putFile: (key, file, seen) => asked(key, () => upload(client, { key, file, seen })),
-    text: (key) => asked(key, () => client.file(key).text()),
+    put: (key, content) => asked(async () => void (await client.write(key, content))),
+    putFile: (key, file, seen) => asked(() => upload(client, { key, file, seen })),
+    text: (key) => asked(() => client.file(key).text()),
     stream: (key, content) => download(client, key, content),
-    download: (key, path) => asked(key, async () => void (await Bun.write(path, client.file(key)))),
-    remove: (key) => asked(key, () => client.delete(key)),
-    keys: (prefix) => asked(prefix, async () => ((await client.list({ prefix })).contents ?? []).map(({ key }) => key)),
+    download: (key, path) => asked(async () => void (await Bun.write(path, client.file(key)))),
+    remove: (key) => asked(() => client.delete(key)),
+    keys: (prefix) => asked(async () => ((await client.list({ prefix })).contents ?? []).map(({ key }) => key)),
   };
 }
 
@@ -55,20 +56,30 @@ async function upload(
 ): Promise<void> {
   const pool = createPool({ count: 1, chunkBytes: Math.min(chunkBytes, file.stat.size + 1) });
   const chunks = readChunks(file.fd, { start: 0, length: file.stat.size, pool });
-  if (file.stat.size <= onePutBytesMax) {
-    const whole: Bytes[] = [];
-    for await (const chunk of chunks) {
-      seen(chunk);
-      whole.push(chunk.slice());
-    }
-    await client.write(key, whole.length === 1 && whole[0] !== undefined ? whole[0] : Buffer.concat(whole));
-    return;
-  }
-  const writer = client.file(key).writer({ partSize: partBytes, queueSize: partsAtOnce });
+  if (file.stat.size > onePutBytesMax) return await uploadInParts(client, { key, chunks, seen });
+  const whole: Bytes[] = [];
   for await (const chunk of chunks) {
     seen(chunk);
-    await writer.write(chunk);
-    await writer.flush();
+    whole.push(chunk.slice());
+  }
+  await client.write(key, Buffer.concat(whole));
+}
+
+async function uploadInParts(
+  client: S3Client,
+  { key, chunks, seen }: { key: string; chunks: AsyncIterable<Bytes>; seen: (chunk: Bytes) => void },
+): Promise<void> {
+  const writer = client.file(key).writer({ partSize: partBytes, queueSize: partsAtOnce });
+  try {
+    for await (const chunk of chunks) {
+      seen(chunk);
+      await writer.write(chunk);
+      await writer.flush();
+    }
+  } catch (fault) {
+    // Ended all the same, so that the store keeps no unfinished parts: the short object stands in no manifest.
+    await Promise.resolve(writer.end()).catch(() => undefined);
+    throw fault;
   }
   await writer.end();
 }
@@ -85,8 +96,9 @@ async function* download(client: S3Client, key: string, content: Content): Async
   let left = end - start + 1;
   try {
     while (left > 0) {
-      const { value } = await asked(key, () => reader.read());
-      if (value === undefined) throw new EngineError("unavailable", `The object ${key} ends ${left} bytes too early`);
+      const { value } = await asked(() => reader.read());
+      if (value === undefined)
+        throw new EngineError("unavailable", `The object store ended a file ${left} bytes too early`);
       left -= value.length;
       yield value;
     }
@@ -95,14 +107,15 @@ async function* download(client: S3Client, key: string, content: Content): Async
   }
 }
 
-async function asked<T>(key: string, act: () => Promise<T>): Promise<T> {
+async function asked<T>(act: () => Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (cause) {
+    if (!(cause instanceof Error && cause.name === "S3Error")) throw cause;
     const code = codeOf(cause);
-    if (code === "NoSuchKey") throw new EngineError("not_found", `There is no object ${key}`, { cause });
-    throw new EngineError("unavailable", `The object store failed (${code}): look at S3_ENDPOINT and S3_BUCKET`, {
-      cause,
-    });
+    if (code === "NoSuchKey")
+      throw new EngineError("not_found", "There are no such files in the object store", { cause });
+    const message = `The object store cannot be used (${code})`;
+    throw new EngineError("unavailable", message, { cause, retryAfterSeconds });
   }
 }
