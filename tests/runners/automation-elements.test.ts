@@ -93,23 +93,34 @@ describe.skipIf(!hasChromium)("element actions", () => {
     expect(log).toEqual(["country us", "country de", "colours red,blue", "agree true", "news false", "volume 55"]);
   });
 
-  test("upload files of the payload, and nothing from elsewhere", async () => {
+  test("upload files of the payload or an address, and nothing from elsewhere", async () => {
     const upload = (fields: object) => interact("upload_file", { command: 'locator("#file")', ...fields });
     mkdirSync(automations.nextDirectory, { recursive: true });
     writeFileSync(join(automations.nextDirectory, "letter.txt"), "dear");
-    const log = await logAfter([upload({ file_path: "letter.txt" }), upload({ file_url: site.url("/report.csv") })]);
-    expect(log.join(" ")).toContain("file letter.txt dear file report.csv id,total");
+    const sent = (text: string) => extract("sent", `locator("#log").filter(has_text="${text}")`);
+    const sending = [
+      upload({ file_path: "letter.txt" }),
+      sent("letter.txt dear"),
+      upload({ file_url: site.url("/report.csv") }),
+      sent("id,total"),
+    ];
+    const uploaded = succeeded(await automations.run({ document: documentOf(form, sending) }));
+    expect(uploaded.output_data.at(-1)?.sent).toStartWith("file letter.txt dear\nfile report.csv id,total");
 
     mkdirSync(automations.nextDirectory, { recursive: true });
     symlinkSync("/etc/passwd", join(automations.nextDirectory, "link.txt"));
-    for (const path of ["/etc/passwd", "link.txt", "../../../../../../etc/passwd", "nowhere.txt"]) {
-      const ran = await automations.run({ document: documentOf(form, [upload({ file_path: path })]) });
-      expect(failureOf(ran).message).toContain("cannot be uploaded: it must be a file of the payload");
-    }
-    const missing = await automations.run({
-      document: documentOf(form, [upload({ file_url: site.url("/missing.pdf") })]),
-    });
-    expect(failureOf(missing).message).toContain("answered 404");
+    const path = ["/etc/passwd", "link.txt", "../../../../../../etc/passwd", "nowhere.txt"];
+    const nodes = [
+      { variable_name: "path", on_error_in_loop: "continue", nodes: [upload({ file_path: "{path[index]}" })] },
+      upload({ file_url: site.url("/missing.pdf") }),
+    ];
+    const document = documentOf(form, nodes, { parameters: { input_parameters: { path: [] } } });
+    const refused = await automations.run({ document, input: { path } });
+    expect(failureOf(refused).message).toContain("answered 404");
+    const errors = stepsOf(refused).flatMap(({ action, error }) => (action === "upload_file" ? [error ?? "sent"] : []));
+    expect(
+      errors.slice(0, 4).filter((error) => error.includes("cannot be uploaded: it must be a file of the payload")),
+    ).toHaveLength(4);
   });
 
   test("wait for an element that comes later, and for the tries they have", async () => {

@@ -11,6 +11,7 @@ import {
   interact,
   stepsOf,
   succeeded,
+  until,
 } from "../support/pages/automate.ts";
 import { startSite } from "../support/pages/site.ts";
 
@@ -283,12 +284,4 @@ function killThose(isMeant: (commandLine: string) => boolean): void {
   const meant = browsers().filter((pid) => isMeant(commandLine(pid)));
   if (meant.length === 0) throw new Error(`No such process among ${browsers().map(commandLine).join("\n")}`);
   for (const pid of meant) process.kill(pid, "SIGKILL");
-}
-
-async function until(holds: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!holds()) {
-    if (Date.now() > deadline) throw new Error(`Waited 20 s in vain for ${what}`);
-    await Bun.sleep(25);
-  }
 }

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { humanDoneFile } from "../../src/runners/automation/human-done-file.ts";
 import {
   Automations,
   documentOf,
@@ -11,6 +12,7 @@ import {
   outputOf,
   stepsOf,
   succeeded,
+  until,
 } from "../support/pages/automate.ts";
 import { startSite } from "../support/pages/site.ts";
 
@@ -68,33 +70,46 @@ describe.skipIf(!hasChromium)("tabs", () => {
   });
 
   test("that open by the dozen are bounded, and dialogs are answered", async () => {
-    const ran = await automations.run({
+    const patient = { max_tries: 1, max_timeout_seconds_per_try: 30 };
+    const { ran, logs, directory } = automations.start({
       document: documentOf(tabs, [
         click('locator("#dialogs")'),
         extract("log", 'locator("#log")'),
-        interact("click_element", { command: 'locator("#popups")' }, { max_tries: 1, max_timeout_seconds_per_try: 20 }),
+        interact("click_element", { command: 'locator("#popups")' }, patient),
+        { human_in_loop_action: { max_wait_time: 50 } },
         interact("switch_tab", { tab_index: 0 }),
         state,
       ]),
     });
-    expect(succeeded(ran).output_data).toMatchObject([{ log: "true null" }, { page_title: "Tabs" }]);
-    const logs = ran.logs.join("\n");
-    expect(logs).toContain("The page opened a dialog (alert): hello");
-    expect(logs).toContain("(confirm): sure?");
-    expect(logs).toContain("more than 20 are open");
+    await until(() => logs.some((line) => line.includes("more than 20 are open")), "a tab too many");
+    writeFileSync(join(directory, "logs", humanDoneFile), "");
+    expect(succeeded(await ran).output_data).toMatchObject([{ log: "true null" }, { page_title: "Tabs" }]);
+    const text = logs.join("\n");
+    expect(text).toContain("The page opened a dialog (alert): hello");
+    expect(text).toContain("(confirm): sure?");
   });
 
   test("never open files of this machine", async () => {
-    for (const url of [
+    const url = [
       "file:///etc/passwd",
       "chrome://version",
       "view-source:http://127.0.0.1/",
       "javascript:alert(1)",
       "/sign-up.html",
-    ]) {
-      const ran = await automations.run({ document: documentOf("about:blank", [interact("go_to_url", { url })]) });
-      expect(failureOf(ran).message).toMatch(/cannot be opened/);
-    }
+      "no address",
+    ];
+    const nodes = [
+      { variable_name: "url", on_error_in_loop: "continue", nodes: [interact("go_to_url", { url: "{url[index]}" })] },
+    ];
+    const document = documentOf("about:blank", nodes, { parameters: { input_parameters: { url: [] } } });
+    const ran = await automations.run({ document, input: { url } });
+    succeeded(ran);
+    const errors = stepsOf(ran).flatMap(({ action, error }) => (action === "go_to_url" ? [error ?? "opened"] : []));
+    expect(errors).toEqual([
+      ...url.slice(0, 4).map((address) => `the address "${address}" cannot be opened: only http and https can`),
+      "there are no pages beside the automations, so /sign-up.html cannot be opened",
+      '"no address" is not an address: start it with http:// or https://',
+    ]);
   });
 });
 
@@ -237,22 +252,26 @@ describe.skipIf(!hasChromium)("extraction", () => {
   });
 
   test("fails where nothing is found and that is not allowed", async () => {
-    const ran = await automations.run({
-      document: documentOf(tabs, [{ assertion_action: { network_call: { url_pattern: "/api/none" } } }]),
+    const goOn = (node: object) => ({ variable_name: "once", on_error_in_loop: "continue", nodes: [node] });
+    const nodes = [
+      goOn({ assertion_action: { network_call: { url_pattern: "/api/none" } } }),
+      goOn({ extraction_action: { api_call: { url: "file:///etc/passwd" } } }),
+      { extraction_action: { api_call: { url: site.url("/endless.bin") } } },
+    ];
+    const document = documentOf(tabs, nodes, { parameters: { input_parameters: { once: [] } } });
+    const ran = await automations.run({ document, input: { once: [1] } });
+    expect(failureOf(ran)).toEqual({
+      code: "file_limit",
+      message: expect.stringContaining("is larger than 5242880 bytes"),
     });
-    expect(failureOf(ran).message).toBe(
-      "node 1, assert_network_call /api/none: no call since the last interaction matches /api/none",
-    );
-    const scheme = await automations.run({
-      document: documentOf(tabs, [{ extraction_action: { api_call: { url: "file:///etc/passwd" } } }]),
-    });
-    expect(failureOf(scheme).message).toContain('"file:///etc/passwd" is not an http or https address');
-    const large = await automations.run({
-      document: documentOf(tabs, [{ extraction_action: { api_call: { url: site.url("/endless.bin") } } }]),
-    });
-    expect(failureOf(large)).toMatchObject({ code: "file_limit" });
-    const output = await automations.run({ limits: { outputMb: 0 }, document: documentOf(tabs, [state]) });
-    expect(failureOf(output)).toMatchObject({ code: "output_limit" });
-    expect(outputOf(output).output_data).toEqual([]);
+    const errors = stepsOf(ran).flatMap(({ error }) => error ?? []);
+    expect(errors[0]).toBe("no call since the last interaction matches /api/none");
+    expect(errors[1]).toBe('"file:///etc/passwd" is not an http or https address');
+  });
+
+  test("stops where the output grows too large", async () => {
+    const ran = await automations.run({ limits: { outputMb: 0 }, document: documentOf(tabs, [state]) });
+    expect(failureOf(ran)).toMatchObject({ code: "output_limit" });
+    expect(outputOf(ran).output_data).toEqual([]);
   });
 });

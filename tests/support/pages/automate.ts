@@ -123,3 +123,12 @@ export function failureOf(ran: Ran): { code: string; message: string } {
 export function stepsOf(ran: Ran): Step[] {
   return JSON.parse(readFileSync(join(ran.directory, "trajectory", "steps.json"), "utf8")) as Step[];
 }
+
+/** Waits for something that has no signal of its own; fails after 20 s with what it waited for. */
+export async function until(holds: () => boolean, what: string): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (!holds()) {
+    if (Date.now() > deadline) throw new Error(`Waited 20 s in vain for ${what}`);
+    await Bun.sleep(25);
+  }
+}

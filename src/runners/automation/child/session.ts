@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import type { BrowserContext, Dialog } from "playwright-core";
 import type { AutomationDocument } from "../document-model.ts";
 import type { TaskOrder } from "../messages.ts";
@@ -30,6 +31,8 @@ export type Session = {
   end: EndSignal;
   /** Names below `screenshots/`. */
   screenshots: string[];
+  /** Directories that are removed when the task has ended. */
+  temporary: string[];
   /** Whether the shipped pages can be opened in this context. */
   servesPages: boolean;
 };
@@ -71,6 +74,7 @@ export function openSession({ context, order, arrivalsDirectory, end, say }: Ope
     log,
     end,
     screenshots: [],
+    temporary: [],
     servesPages: false,
   };
 }
@@ -84,6 +88,7 @@ export async function closeSession(session: Session): Promise<void> {
     closing.catch((fault: unknown) => session.log.write("debug", String(fault))),
     Bun.sleep(closeTimeoutMs),
   ]);
+  for (const directory of session.temporary) await rm(directory, { recursive: true, force: true });
 }
 
 function openScope(order: TaskOrder): Scope {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, extname, join } from "node:path";
 import type { Locator } from "playwright-core";
@@ -31,14 +31,10 @@ export async function uploadFile(
     await locator.setInputFiles(session.files.uploadable(session.scope.fill(action.filePath)), { timeout });
     return;
   }
+  // The page reads the file when it likes, so it stays until the task has ended.
   const directory = await mkdtemp(join(tmpdir(), "upload-"));
-  try {
-    await locator.setInputFiles(await fetched(session, session.scope.fill(action.fileUrl ?? ""), directory), {
-      timeout,
-    });
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  session.temporary.push(directory);
+  await locator.setInputFiles(await fetched(session, session.scope.fill(action.fileUrl ?? ""), directory), { timeout });
 }
 
 async function fetched(session: Session, url: string, directory: string): Promise<string> {
