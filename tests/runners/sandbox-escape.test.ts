@@ -1,17 +1,19 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { hasBwrap, openTrial, program, type Trial } from "../support/script-trial.ts";
+import { hasBwrap, openTrial, program, sharedTrial, type Trial } from "../support/script-trial.ts";
 import { whenFileEnds } from "../support/ending.ts";
 
 const hasPerl = Bun.which("perl") !== null && process.arch === "x64";
 const shellProbes = 43;
 const syscallProbes = 39;
-process.env["FAIRLEAD_SECRET"] = "of-the-server";
+process.env.FAIRLEAD_SECRET = "of-the-server";
+
+const opened = sharedTrial();
 
 describe("a script under bubblewrap", () => {
   test.skipIf(!hasBwrap)("can do nothing of what a shell can try to get out", async () => {
-    const trial = await openTrial();
+    const trial = await opened();
     const { output, outcome } = await trial.run({
       program: "escape-shell.sh",
       files: { "targets.env": targetsFor(trial) },
@@ -22,7 +24,7 @@ describe("a script under bubblewrap", () => {
   });
 
   test.skipIf(!hasBwrap || !hasPerl)("is refused every system call that leads out", async () => {
-    const trial = await openTrial();
+    const trial = await opened();
     const { output } = await trial.run({
       text: "perl probe.pl",
       files: { "probe.pl": program("escape-syscalls.pl") },
@@ -31,8 +33,14 @@ describe("a script under bubblewrap", () => {
     expect(verdictsIn(output)).toHaveLength(syscallProbes);
   });
 
+  test.skipIf(!hasPerl)("would be found out by these calls if there were no sandbox", async () => {
+    const trial = await openTrial({ mode: "none" });
+    const { output } = await trial.run({ text: "perl probe.pl", files: { "probe.pl": program("escape-syscalls.pl") } });
+    expect(escapesIn(output).length).toBeGreaterThan(5);
+  });
+
   test.skipIf(!hasBwrap)("has exactly the documented environment", async () => {
-    const trial = await openTrial();
+    const trial = await opened();
     const { output } = await trial.run({ text: "exec env -0 | sort -z | tr '\\0' '\\n'", jobId: "job-7", attempt: 2 });
     expect(withoutShells(output)).toEqual([
       "FAIRLEAD_ATTEMPT=2",
@@ -44,7 +52,7 @@ describe("a script under bubblewrap", () => {
   });
 
   test.skipIf(!hasBwrap)("is told the trace it belongs to when there is one", async () => {
-    const trial = await openTrial();
+    const trial = await opened();
     const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     const { output } = await trial.run({ text: 'echo "$TRACEPARENT"', traceparent });
     expect(output).toBe(`${traceparent}\n`);
@@ -63,7 +71,7 @@ describe("a script under bubblewrap", () => {
   });
 
   test.skipIf(!hasBwrap)("holds no descriptor but its own three", async () => {
-    const trial = await openTrial();
+    const trial = await opened();
     const { output } = await trial.run({ text: "for n in {0..20}; do [ -e /proc/$$/fd/$n ] && echo $n; done" });
     expect(output).toBe("0\n1\n2\n");
   });

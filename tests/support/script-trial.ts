@@ -4,20 +4,18 @@ import { join } from "node:path";
 import type { ActiveRun, Outcome, RunFacts, RunRequest, RunSink } from "../../src/runners/contract.ts";
 import type { Limits } from "../../src/runners/limits.ts";
 import { chooseSandbox, type SandboxChoice, type SandboxOptions } from "../../src/runners/sandbox/choose.ts";
+import { isAlive, processIds, readProc } from "../../src/runners/sandbox/processes.ts";
 import { createScriptRunner } from "../../src/runners/script/runner.ts";
 import { whenFileEnds } from "./ending.ts";
+import { trialLimits } from "./script-limits.ts";
 
 const scripts = join(import.meta.dir, "scripts");
 
 /** Whether tests may count on bubblewrap; tried, since being installed says little. */
 export const hasBwrap = await tryBwrap();
 /** The counts of the list of threats instead of those that fit into every run of the tests. */
-export const isFull = process.env["FAIRLEAD_FULL"] === "1";
+export const isFull = process.env.FAIRLEAD_FULL === "1";
 export const isRoot = process.getuid?.() === 0;
-
-export const trialLimits: Limits = {
-  ...{ wallS: 60, cpuS: 30, memoryMb: 512, processes: 64, fileMb: 64, outputMb: 1, network: false },
-};
 
 export type TrialRun = {
   outcome: Outcome;
@@ -33,8 +31,8 @@ export type Started = {
   directory: string;
   runId: string;
   active: ActiveRun;
-  /** What it has said so far. */
-  said(): string;
+  /** Its output so far. */
+  output(): string;
   done: Promise<TrialRun>;
 };
 
@@ -65,6 +63,20 @@ export async function openTrial(
   const start = (script: TrialScript): Started =>
     startScript(dataDir, script, (request, sink) => runner.start(request, sink));
   return { dataDir, choice, runner, start, run: (script: TrialScript) => start(script).done };
+}
+
+/** One trial for a whole file, opened when it is first asked for. */
+export function sharedTrial(options: Parameters<typeof openTrial>[0] = {}): () => Promise<Trial> {
+  let opened: Promise<Trial> | null = null;
+  return () => {
+    opened ??= openTrial(options);
+    return opened;
+  };
+}
+
+/** Processes of the machine that have `mark` among their arguments. */
+export function processesMarked(mark: string): number[] {
+  return processIds().filter((pid) => readProc(`/proc/${pid}/cmdline`).includes(mark) && isAlive(pid));
 }
 
 export type Trial = Awaited<ReturnType<typeof openTrial>>;
@@ -117,7 +129,7 @@ function startScript(
     sink,
   );
   const done = active.done.then((ended) => ({ ...ended, said: said(), output: output(), logs, directory }));
-  return { directory, runId, active, said, done };
+  return { directory, runId, active, output, done };
 }
 
 function recordingSink(onOutput?: RunSink["output"]) {

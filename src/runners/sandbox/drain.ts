@@ -7,7 +7,7 @@ const burstBytes = 1_048_576;
 const pauseMinMs = 2;
 const pauseMaxMs = 40;
 
-/** Takes the bytes at once (the buffer is used again) and may ask for time with a promise. Must not throw. */
+/** Takes the bytes at once (the buffer is used again, and may be changed) and may ask for time with a promise. Must not throw. */
 export type ByteConsumer = (bytes: Uint8Array) => void | Promise<void>;
 
 export type Drain = {

@@ -108,7 +108,7 @@ function orphanLines(kill: FirstProcess["onOrphaned"]): string[] {
 const lingerLines = [`[ -z "$stopping" ] || while kill -0 -1 2>/dev/null; do sleep 0.02; done`];
 
 /** What waits for the server's end is done; its death must not be told on the status channel. */
-const releaseLines = ["exec 2>/dev/null", `kill -KILL "$waiter"`];
+const releaseLines = ["exec 2>/dev/null", `kill -KILL "$waiter"; wait "$waiter"`];
 
 function directoryLines(directory: string | null): string[] {
   if (directory === null) return [];

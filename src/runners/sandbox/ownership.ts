@@ -13,9 +13,13 @@ const ownerOnly = 0o700;
  * nothing in it is ever touched by path again (CVE-2024-28189). Throws when it belongs to somebody else.
  */
 export async function takeOwnership(directory: string, accounts: Accounts): Promise<RunIdentity> {
-  const owner = lstatSync(directory).uid;
+  const { uid: owner, mode } = lstatSync(directory);
   if (owner === process.getuid?.()) return await handOver(directory, accounts);
-  if (accounts.owns(owner)) return accounts.take(owner);
+  if (accounts.owns(owner)) {
+    // An earlier run may have closed it to itself. Its parent is the server's, so this is still the same directory.
+    if ((mode & ownerOnly) !== ownerOnly) chmodSync(directory, ownerOnly);
+    return accounts.take(owner);
+  }
   throw new Error(`the files belong to account ${owner}, which is neither the server nor an account of its runs`);
 }
 

@@ -89,7 +89,7 @@ async function carryThrough(
   const watch = watchRun({
     directory: command.directory,
     limits: command.limits,
-    boundsMemory: prepared.cgroup === null,
+    cgroup: prepared.cgroup,
     processes: run.processes,
     onExceeded: stopping.stop,
   });

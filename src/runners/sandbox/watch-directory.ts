@@ -12,7 +12,8 @@ const lookMs = 500;
 const worthBytes = 32 * bytesPerMb;
 const worthEntries = 5_000;
 const measureAnywayMs = 15_000;
-const pausePerMeasure = 20;
+/** Measuring happens in a process of low priority; this bounds its share of the time to a quarter. */
+const pausePerMeasure = 3;
 /** Below this much free space the runs that take a lot of it are ended, so that the database can still write. */
 const freeFloorBytes = 256 * bytesPerMb;
 const muchBytes = 64 * bytesPerMb;

@@ -1,5 +1,6 @@
 import type { StopReason } from "../contract.ts";
 import type { Limits } from "../limits.ts";
+import type { RunCgroup } from "./run-cgroup.ts";
 import { watchDirectory } from "./watch-directory.ts";
 import { cpuMsOf, memoryMbOf, sharedMemoryMbOf } from "./usage.ts";
 
@@ -12,8 +13,8 @@ const pausePerLook = 20;
 export type WatchOptions = {
   directory: string;
   limits: Limits;
-  /** False where a control group bounds the memory of the whole tree. */
-  boundsMemory: boolean;
+  /** The control group that bounds the memory of the whole tree; without one it is watched. */
+  cgroup: RunCgroup | null;
   processes(): number[];
   onExceeded(reason: StopReason): void;
 };
@@ -60,13 +61,17 @@ export function watchRun(options: WatchOptions): Watch {
   };
 }
 
-function exceededBy(pids: number[], { limits, boundsMemory }: WatchOptions): StopReason | null {
+function exceededBy(pids: number[], { limits, cgroup }: WatchOptions): StopReason | null {
   if (cpuMsOf(pids) > limits.cpuS * 1_000) return cpuExceeded(limits);
-  if (boundsMemory && memoryMbOf(pids) > limits.memoryMb && sharedMemoryMbOf(pids) > limits.memoryMb)
-    return { code: "out_of_memory", message: `its processes together held more than ${limits.memoryMb} MiB of memory` };
+  if (cgroup !== null) return cgroup.outOfMemoryKills() > 0 ? memoryExceeded(limits) : null;
+  if (memoryMbOf(pids) > limits.memoryMb && sharedMemoryMbOf(pids) > limits.memoryMb) return memoryExceeded(limits);
   return null;
 }
 
-export function cpuExceeded(limits: Limits): { code: "timed_out"; message: string } {
-  return { code: "timed_out", message: `it used its ${limits.cpuS} s of CPU time` };
+function cpuExceeded({ cpuS }: Limits): StopReason {
+  return { code: "timed_out", message: `it used its ${cpuS} s of CPU time` };
+}
+
+function memoryExceeded({ memoryMb }: Limits): StopReason {
+  return { code: "out_of_memory", message: `its processes together needed more than ${memoryMb} MiB of memory` };
 }

@@ -8,6 +8,8 @@ export type LineReader = {
   push(text: string): void;
   /** Nothing follows: a line without an end is a line all the same. */
   end(): void;
+  /** Takes back the start of a line that was waited for. */
+  release(): string;
 };
 
 /** Takes directives out of a stream of text. Everything else goes on at once, also before its line is complete. */
@@ -51,6 +53,11 @@ export function createLineReader(
     end: () => {
       if (held !== "") takeLine(held, "");
       held = "";
+    },
+    release: () => {
+      const text = held;
+      held = "";
+      return text;
     },
   };
 }

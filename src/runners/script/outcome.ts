@@ -1,6 +1,6 @@
 import { lstatSync } from "node:fs";
 import { constants } from "node:os";
-import type { Failure, Outcome, StopReason } from "../contract.ts";
+import type { Failure, Outcome, RunFacts, StopReason } from "../contract.ts";
 import type { SandboxedEnd } from "../sandbox/supervise.ts";
 import { scriptName } from "./read-script.ts";
 
@@ -14,7 +14,9 @@ export function outcomeOf(end: SandboxedEnd, directory: string): Outcome {
   if (end.fault !== null) return failed("runner_error", `the sandbox could not be set up: ${end.fault}`);
   if (end.reason !== null) return stopped(end.reason, end.facts.exitCode);
   const { exitCode } = end.facts;
-  if (exitCode !== 0) return failedByItself(end, exitCode);
+  // Also when the script went on and ended well: a pipe whose middle was killed gives half a result and exit code 0.
+  if (end.outOfMemoryKills > 0) return failed("out_of_memory", outOfMemory(end), exitCode);
+  if (exitCode !== 0) return failedByItself(end.facts, exitCode);
   if (!isDirectory(directory))
     return failed("invalid", `${scriptName} deleted its own directory, so nothing is left to keep`, exitCode);
   return { kind: "succeeded", output: { exit_code: 0 } };
@@ -39,10 +41,13 @@ function stoppedFor({ code, message }: Failure, exitCode: number | null): Outcom
   return code === "timed_out" ? { kind: "timed_out", message: text } : failed(code, text, exitCode);
 }
 
-function failedByItself({ facts, outOfMemoryKills }: SandboxedEnd, exitCode: number | null): Outcome {
+function outOfMemory({ outOfMemoryKills, facts }: SandboxedEnd): string {
+  const killed = outOfMemoryKills === 1 ? "a process of it was" : `${outOfMemoryKills} processes of it were`;
+  return `${scriptName} needed more than its ${facts.limits?.memoryMb} MiB of memory, and ${killed} killed`;
+}
+
+function failedByItself(facts: RunFacts, exitCode: number | null): Outcome {
   const { signal, limits } = facts;
-  if (outOfMemoryKills > 0)
-    return failed("out_of_memory", `${scriptName} needed more than its ${limits?.memoryMb} MiB of memory`, exitCode);
   if (usedItsCpu(facts, exitCode))
     return { kind: "timed_out", message: `${scriptName} was stopped: it used its ${limits?.cpuS} s of CPU time` };
   if (signal === "SIGXFSZ" || exitCode === fileSizeCode)
@@ -52,7 +57,7 @@ function failedByItself({ facts, outOfMemoryKills }: SandboxedEnd, exitCode: num
 }
 
 /** The kernel sends SIGXCPU at the limit, and SIGKILL two seconds later to a program that ignores it. */
-function usedItsCpu({ signal, cpuMs, limits }: SandboxedEnd["facts"], exitCode: number | null): boolean {
+function usedItsCpu({ signal, cpuMs, limits }: RunFacts, exitCode: number | null): boolean {
   if (signal === "SIGXCPU" || exitCode === cpuTimeCode) return true;
   const wasKilled = signal === "SIGKILL" || exitCode === signalBase + constants.signals.SIGKILL;
   return wasKilled && cpuMs !== null && limits?.cpuS !== undefined && cpuMs >= limits.cpuS * 1_000;

@@ -6,6 +6,8 @@ const pieceBytesMin = 16_384;
 export type OutputCap = {
   /** What is to be shown now; the rest waits as part of the tail or is left out. */
   push(text: string): string;
+  /** Whether nothing more is shown before the end. */
+  isFull(): boolean;
   /** Counts something that is shown elsewhere; false, and not counted, when the head is full. */
   spend(text: string): boolean;
   /** The kept end, and what was left out before it; null when nothing was. */
@@ -19,6 +21,7 @@ export function createOutputCap(capMb: number): OutputCap {
   const tail = createTail(tailMax);
   let headLeft = capMb * bytesPerMb - tailMax;
   return {
+    isFull: () => headLeft <= 0,
     spend: (text) => {
       if (headLeft <= 0) return false;
       headLeft -= Buffer.byteLength(text);
@@ -45,7 +48,7 @@ function createTail(bytesMax: number) {
     if (first === undefined) return;
     held -= first.bytes;
     cut.bytes += first.bytes;
-    cut.lines += first.text.split("\n").length - 1;
+    cut.lines += lineEndsIn(first.text);
   };
   return {
     add: (text: string) => {
@@ -59,6 +62,12 @@ function createTail(bytesMax: number) {
     },
     end: () => ({ tail: pieces.map(({ text }) => text), cut: cut.bytes === 0 ? null : cut }),
   };
+}
+
+function lineEndsIn(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) count++;
+  return count;
 }
 
 /** The start of the text that fits, cut between characters. */

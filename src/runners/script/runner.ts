@@ -66,16 +66,10 @@ function carryOut(
   });
   const done = run.done.then(async (end): Promise<Ended> => {
     await within(handOverMs, output.end());
-    if (end.outOfMemoryKills > 0) sink.log("warn", describeKills(end.outOfMemoryKills, limits));
     if (end.survivors > 0) sink.log("error", `${end.survivors} of its processes could not be killed`);
     return { outcome: outcomeOf(end, request.directory), facts: end.facts };
   });
   return { done: done.catch((fault: unknown) => faulted(fault, sandbox, limits)), stop: run.stop };
-}
-
-/** Said also of a script that went on and succeeded. */
-function describeKills(kills: number, { memoryMb }: Limits): string {
-  return `${kills} of its processes ${kills === 1 ? "was" : "were"} killed because together they needed more than ${memoryMb} MiB of memory`;
 }
 
 function environmentOf({ jobId, attempt, traceparent }: RunRequest): Record<string, string> {
