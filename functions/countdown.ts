@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { defineFunction } from "fairlead";
 
 export default defineFunction({
@@ -11,8 +12,7 @@ export default defineFunction({
     for (let left = from; left > 0; left -= 1) {
       progress((from - left) / from, `${left} to go`);
       if (streaming) stream(`${left}\n`);
-      await Bun.sleep(intervalMs);
-      signal.throwIfAborted();
+      await pause(intervalMs, undefined, { signal });
     }
     progress(1, "Lift-off");
     return { counted: from };

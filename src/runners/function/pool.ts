@@ -65,7 +65,7 @@ export class FunctionPool {
       work.end({ by: "no_process", message: "The function runner is closed" });
       return;
     }
-    const member = this.#takeIdle() ?? this.#memberAhead(work);
+    const member = this.#memberFor(work);
     if (member === undefined) this.#enqueue(work);
     else member.assign(work);
     this.#tickWithin(member === undefined || member.load > 1 ? waitingTickMs : busyTickMs);
@@ -97,6 +97,12 @@ export class FunctionPool {
     if (this.#members.size === 0) resolve();
     await promise;
     if (this.#timer !== null) clearTimeout(this.#timer);
+  }
+
+  /** Quick work goes to few processes, so that each turn of theirs does much of it and the others can be spared. */
+  #memberFor(work: Work): FunctionProcess | undefined {
+    const isShared = work.options.speed.isQuick && this.#members.size - this.#idle.length >= processors;
+    return isShared ? (this.#memberAhead(work) ?? this.#takeIdle()) : (this.#takeIdle() ?? this.#memberAhead(work));
   }
 
   #takeIdle(): FunctionProcess | undefined {
