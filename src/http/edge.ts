@@ -64,7 +64,8 @@ async function answerHead(app: AnyElysia, request: Request, exchange: Exchange):
 }
 
 function finished(parts: Parts, request: Request, response: Response, exchange: Exchange): Response {
-  if (!exchange.isStamped) stamp(response, exchange);
+  response.headers.set("x-request-id", exchange.id);
+  exchange.bytes ??= lengthOf(response);
   if (request.headers.get("accept")?.includes("text/html")) secureForBrowser(response);
   const ms = performance.now() - exchange.startedMs;
   parts.measure(response.status, ms);
@@ -72,8 +73,7 @@ function finished(parts: Parts, request: Request, response: Response, exchange: 
   return response;
 }
 
-function stamp({ headers }: Response, exchange: Exchange): void {
-  headers.set("x-request-id", exchange.id);
+function lengthOf({ headers }: Response): number | null {
   const length = headers.get("content-length");
-  if (length !== null) exchange.bytes = Number(length);
+  return length === null ? null : Number(length);
 }

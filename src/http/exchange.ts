@@ -15,8 +15,6 @@ export class Exchange {
   client = "";
   /** Bytes of the answer's body, when they are known. */
   bytes: number | null = null;
-  /** Whether the answer already carries `X-Request-Id`. */
-  isStamped = false;
   readonly #request: Request;
   readonly #connections: Connections | null;
 

@@ -6,6 +6,9 @@ type Answered = {
   request: Request;
 };
 
+const jsonHeaders = { "content-type": "application/json" };
+const jsonInit = { headers: jsonHeaders };
+
 /**
  * Turns what a handler returned as plain data into its response, as the router would, and counts its bytes on the way; the length of
  * a response cannot be asked later. Everything else is left to the router.
@@ -13,14 +16,10 @@ type Answered = {
 export function answerJson({ responseValue, set, request }: Answered): Response | undefined {
   if (!isPlain(responseValue) || set.cookie !== undefined || typeof set.status === "string") return undefined;
   const text = JSON.stringify(responseValue);
-  const exchange = exchangeOf(request);
-  exchange.bytes = Buffer.byteLength(text);
-  exchange.isStamped = true;
-  const headers = { "content-type": "application/json", "x-request-id": exchange.id };
+  exchangeOf(request).bytes = Buffer.byteLength(text);
   // Nearly always there is nothing to add, and every request pays for a look.
-  for (const _name in set.headers)
-    return new Response(text, statusAnd({ ...headers, ...texts(set.headers) }, set.status));
-  return new Response(text, set.status === 200 ? { headers } : statusAnd(headers, set.status));
+  for (const _name in set.headers) return new Response(text, { ...statusOf(set), headers: texts(set.headers) });
+  return new Response(text, set.status === 200 ? jsonInit : { ...statusOf(set), headers: jsonHeaders });
 }
 
 function isPlain(value: unknown): boolean {
@@ -28,10 +27,11 @@ function isPlain(value: unknown): boolean {
   return value.constructor === Object || Array.isArray(value);
 }
 
-function statusAnd(headers: Record<string, string>, status = 200): ResponseInit {
-  return { status, headers };
+function statusOf(set: Answered["set"]): { status: number } {
+  return { status: Number(set.status ?? 200) };
 }
 
 function texts(headers: Record<string, unknown>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
+  const given = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)]);
+  return { ...jsonHeaders, ...Object.fromEntries(given) };
 }
