@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { atOnce } from "./at-once.ts";
 import type { Bucket } from "./bucket.ts";
 import { segmentsOf } from "./file-path.ts";
-import type { BucketManifest } from "./upload-tree.ts";
+import { type BucketManifest, keyIn } from "./upload-tree.ts";
 
 const filesAtOnce = 8;
 
@@ -28,11 +28,4 @@ export async function fetchPayload(bucket: Bucket, manifest: BucketManifest, dir
     },
   });
   for (const { path, mode } of manifest.directories) chmodSync(place(path), mode);
-}
-
-/** The key of a file's object. */
-export function keyIn(manifest: BucketManifest, path: string): string {
-  const key = Object.hasOwn(manifest.keys, path) ? manifest.keys[path] : undefined;
-  if (key === undefined) throw new Error(`The manifest has no key for ${JSON.stringify(path)}`);
-  return key;
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { EngineError } from "../errors.ts";
 import { atOnce } from "./at-once.ts";
@@ -44,7 +45,8 @@ export function createS3Store(options: S3StoreOptions): FileStore {
     stage: () => local.stage(),
     async commit(staging, payloadId) {
       if (await isThere(remote, payloadId)) throw new EngineError("conflict", `Payload ${payloadId} has files already`);
-      const manifest = await take(remote, payloadId, { directory: staging.directory, tag: "" });
+      const { directory } = staging;
+      const manifest = await take(remote, payloadId, { directory, before: emptyBucketManifest(), tag: "" });
       await staging.discard();
       return manifest;
     },
@@ -59,7 +61,8 @@ export function createS3Store(options: S3StoreOptions): FileStore {
     },
     async publish(payloadId) {
       if (!working.has(payloadId)) throw new EngineError("not_found", `Payload ${payloadId} has no run on this node`);
-      const manifest = await take(remote, payloadId, { directory: directoryOf(payloadId) });
+      const [directory, before] = [directoryOf(payloadId), await read(remote, payloadId)];
+      const manifest = await take(remote, payloadId, { directory, before, tag: randomUUID() });
       await forget(payloadId);
       return manifest;
     },
@@ -88,11 +91,11 @@ export function createS3Store(options: S3StoreOptions): FileStore {
 async function take(
   { bucket, keys }: Remote,
   payloadId: number,
-  from: { directory: string; tag?: string },
+  from: { directory: string; before: BucketManifest; tag: string },
 ): Promise<Manifest> {
-  const before = from.tag === "" ? emptyBucketManifest() : await read({ bucket, keys }, payloadId);
-  const keyOf = (path: string, tag: string) => keys.file(payloadId, path, tag);
-  const manifest = await uploadTree(bucket, { ...from, before, keyOf });
+  const { directory, before, tag } = from;
+  const keyOf = (path: string) => keys.file(payloadId, path, tag);
+  const manifest = await uploadTree(bucket, { directory, before, keyOf });
   await bucket.put(keys.manifest(payloadId), JSON.stringify(manifest));
   return withoutKeys(manifest);
 }

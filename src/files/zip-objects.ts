@@ -1,9 +1,8 @@
 import type { Bucket } from "./bucket.ts";
 import { byteStream } from "./byte-stream.ts";
 import { deflateChunkBytes } from "./deflate.ts";
-import { keyIn } from "./fetch-payload.ts";
 import type { Manifest, ManifestFile } from "./manifest.ts";
-import type { BucketManifest } from "./upload-tree.ts";
+import { type BucketManifest, keyIn } from "./upload-tree.ts";
 import { createNotes } from "./zip-notes.ts";
 import { writeZip, type ZipItem } from "./zip-writer.ts";
 

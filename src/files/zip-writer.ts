@@ -6,6 +6,7 @@ import {
   endRecords,
   timestampExtra,
   timestampId,
+  type WrittenEntry,
   wideDescriptor,
   zip64Id,
 } from "./zip-records.ts";
@@ -29,7 +30,14 @@ export type ZipWriterOptions = {
 };
 
 type Archive = { offset: number; entries: number; central: Bytes[]; level: number; wideFromBytes: number };
-type Entry = { item: ZipItem; name: string; isWide: boolean; tally: Tally; out: Bytes[] };
+type Entry = {
+  described: Omit<WrittenEntry, "crc" | "bytes" | "packedBytes" | "offset">;
+  isWide: boolean;
+  tally: Tally;
+  file: ZipInputFile;
+  /** What fflate has written and nobody has taken yet. */
+  out: Bytes[];
+};
 
 const defaultLevel = 3;
 // Below 4 GiB by what incompressible data may grow.
@@ -69,47 +77,43 @@ async function* writeParts(archive: Archive, items: AsyncIterable<ZipItem>): Asy
 }
 
 async function* writeEntry(archive: Archive, item: ZipItem): AsyncGenerator<Bytes> {
+  const entry = createEntry(archive, item);
+  const { file, tally } = entry;
   const offset = archive.offset;
-  const entry: Entry = {
-    item,
-    // A backslash is a separator to some readers on Windows, and `..\` a way out.
-    name: item.path.replaceAll("\\", "%5C") + (item.chunks === null ? "/" : ""),
-    isWide: item.bytesMax >= archive.wideFromBytes,
-    tally: { crc: 0, bytes: 0 },
-    out: [],
-  };
-  const file = addFile(entry);
   let packedBytes = 0;
-  for await (const part of deflateChunks(item.chunks ?? none(), { tally: entry.tally, level: archive.level })) {
+  for await (const part of deflateChunks(item.chunks ?? none(), { tally, level: archive.level })) {
     packedBytes += part.length;
     file.ondata?.(null, part, false);
     yield* take(entry);
   }
-  Object.assign(file, { crc: entry.tally.crc, size: entry.tally.bytes });
+  Object.assign(file, { crc: tally.crc, size: tally.bytes });
   file.ondata?.(null, lastBlock(), true);
   packedBytes += lastBlock().length;
-  if (entry.isWide) entry.out.splice(-1, 1, wideDescriptor({ ...entry.tally, packedBytes }));
+  if (entry.isWide) entry.out.splice(-1, 1, wideDescriptor({ ...tally, packedBytes }));
   yield* take(entry);
   archive.entries += 1;
-  const { mode, mtimeMs } = item;
-  const written = { name: entry.name, mode, mtimeMs, isDirectory: item.chunks === null, isWide: entry.isWide };
-  archive.central.push(centralRecord({ ...written, ...entry.tally, packedBytes, offset }));
+  archive.central.push(centralRecord({ ...entry.described, ...tally, packedBytes, offset }));
 }
 
-/** One archive an entry: fflate keeps every file it was given until its own end, which is not used. */
-function addFile(entry: Entry): ZipInputFile {
-  const extra: Record<number, Uint8Array> = { [timestampId]: timestampExtra(entry.item.mtimeMs) };
-  if (entry.isWide) extra[zip64Id] = new Uint8Array(16);
-  const mtime = dosTime(entry.item.mtimeMs);
-  const file: ZipInputFile = { filename: entry.name, size: 0, crc: 0, compression: 8, mtime, extra };
+/** One fflate archive for each entry: it would keep every file it was given until its own end, which is not used. */
+function createEntry(archive: Archive, item: ZipItem): Entry {
+  const { mode, mtimeMs, chunks } = item;
+  // A backslash is a separator to some readers on Windows, and `..\` a way out.
+  const name = item.path.replaceAll("\\", "%5C") + (chunks === null ? "/" : "");
+  const isWide = item.bytesMax >= archive.wideFromBytes;
+  const extra: Record<number, Uint8Array> = { [timestampId]: timestampExtra(mtimeMs) };
+  if (isWide) extra[zip64Id] = new Uint8Array(16);
+  const file: ZipInputFile = { filename: name, size: 0, crc: 0, compression: 8, mtime: dosTime(mtimeMs), extra };
+  const out: Bytes[] = [];
   let isHeader = true;
   const zip = new Zip((fault, part) => {
     if (fault) throw fault;
-    entry.out.push(isHeader && entry.isWide ? widenHeader(part) : part);
+    out.push(isHeader && isWide ? widenHeader(part) : part);
     isHeader = false;
   });
   zip.add(file);
-  return file;
+  const described = { name, mode, mtimeMs, isDirectory: chunks === null, isWide };
+  return { described, isWide, tally: { crc: 0, bytes: 0 }, file, out };
 }
 
 /** Version 4.5, and sizes that say "see the zip64 field" (APPNOTE 4.4.8). */
