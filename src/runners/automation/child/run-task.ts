@@ -1,3 +1,4 @@
+import type { BrowserContext } from "playwright-core";
 import type { Automation } from "../../../automations.ts";
 import type { FailureCode } from "../../contract.ts";
 import { AutomationFault } from "../automation-fault.ts";
@@ -7,7 +8,7 @@ import { type EndSignal, TaskEnded } from "./end-signal.ts";
 import { faultText } from "./fault-text.ts";
 import { runDocument, takeFinalScreenshot } from "./run-document.ts";
 import { runScript } from "./run-script.ts";
-import { closeSession, openSession, type Session } from "./session.ts";
+import { closeContext, closeSession, openSession, type Session } from "./session.ts";
 import type { Say } from "./task-log.ts";
 import type { WarmBrowser } from "./warm-browser.ts";
 
@@ -16,13 +17,14 @@ type Running = { browser: WarmBrowser; end: EndSignal; say: Say };
 
 /** Runs one task in a context of its own. Never rejects: whatever goes wrong is the failure of the task. */
 export async function runTask(order: TaskOrder, { browser, end, say }: Running): Promise<TaskEnd> {
+  let context: BrowserContext | null = null;
   let session: Session | null = null;
   let failure: TaskEnd["failure"] = null;
   let finalScreenshot: string | null = null;
   try {
     browser.onGone = () => end.end("the browser ended unexpectedly");
     const { arrivalsDirectory } = browser.settings;
-    const context = await end.guard(browser.takeContext());
+    context = await end.guard(browser.takeContext());
     session = openSession({ context, order, arrivalsDirectory, end, say });
     const work = await workOf(order);
     failure = await failureOf(work.run(session));
@@ -30,7 +32,12 @@ export async function runTask(order: TaskOrder, { browser, end, say }: Running):
   } catch (thrown) {
     failure = explained(thrown, session);
   }
-  if (session !== null) await closeSession(session);
+  try {
+    if (session !== null) await closeSession(session);
+    if (context !== null) await closeContext(context);
+  } catch (thrown) {
+    failure ??= explained(thrown, session);
+  }
   return { output: outputOf(session, finalScreenshot), failure };
 }
 

@@ -79,16 +79,18 @@ export function openSession({ context, order, arrivalsDirectory, end, say }: Ope
   };
 }
 
-/** Closes the context and writes what is still to be written. Bounded: a page that will not close is left to the browser. */
+/** Writes what is still to be written and removes what was only needed meanwhile. Throws when that cannot be done. */
 export async function closeSession(session: Session): Promise<void> {
   session.downloads.close();
   session.trajectory.close();
-  const closing = session.context.close();
-  await Promise.race([
-    closing.catch((fault: unknown) => session.log.write("debug", String(fault))),
-    Bun.sleep(closeTimeoutMs),
-  ]);
   for (const directory of session.temporary) await rm(directory, { recursive: true, force: true });
+}
+
+/** Closes a task's context. Bounded: a page that will not close is left to the browser. */
+export async function closeContext(context: BrowserContext): Promise<void> {
+  // A browser that is gone has closed it already.
+  const closed = context.close().catch(() => undefined);
+  await Promise.race([closed, Bun.sleep(closeTimeoutMs)]);
 }
 
 function openScope(order: TaskOrder): Scope {
