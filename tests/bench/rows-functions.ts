@@ -1,0 +1,138 @@
+import { bullmqDrain, bullmqRoundTrips } from "./peers/bullmq.ts";
+import { graphileDrain, pgBossSends } from "./peers/postgres-peers.ts";
+import { helloRate } from "./peers/hello-rate.ts";
+import { measure, type Row } from "./row.ts";
+import { runLoad } from "./run-load.ts";
+import { startBenchService } from "./service.ts";
+import { startPeerDatabase } from "./peers/database.ts";
+
+const hello = { function: "hello", input: { name: "Ada" }, contract: 1, mode: "sync" };
+const drainCount = 100_000;
+const slots = "64";
+
+/** Function tasks over HTTP, as DESIGN.md 8 asks for them, and their peers in the same run. */
+export async function functionRows(rounds: number, seconds: number): Promise<Row[]> {
+  const rows: Row[] = [];
+  const service = await startBenchService({ SLOTS: slots });
+  rows.push(
+    await measure(
+      { name: "sync function, 64 in flight", unit: "/s", better: "higher", reach: 6_000 },
+      rounds,
+      async () => (await runLoad(`${service.url}/task`, { connections: 64, seconds, body: hello })).perSecond,
+    ),
+  );
+  rows.push(
+    await measure(
+      { name: "sync function, one at a time, p50", unit: "ms", better: "lower", reach: 1.2 },
+      rounds,
+      async () => (await runLoad(`${service.url}/task`, { connections: 1, seconds, body: hello })).p50Ms,
+    ),
+  );
+  rows.push(
+    await measure(
+      {
+        name: "accepted over HTTP (async), 64 in flight",
+        unit: "/s",
+        better: "higher",
+        reach: 8_000,
+        note: "the node is in maintenance: nothing runs meanwhile",
+      },
+      rounds,
+      () => acceptRate(service.url, seconds),
+    ),
+  );
+  await service.stop();
+  rows.push(
+    await measure(
+      { name: "drained, 100,000 waiting, mixed priorities", unit: "/s", better: "higher", reach: 8_000 },
+      Math.min(rounds, 3),
+      () => drainRate(drainCount),
+    ),
+  );
+  return [...rows, ...(await peerRows(rounds, seconds))];
+}
+
+async function peerRows(rounds: number, seconds: number): Promise<Row[]> {
+  await using database = await startPeerDatabase();
+  return [
+    await measure({ name: "ceiling: Bun.serve hello, 64 in flight", unit: "/s", better: "higher" }, rounds, () =>
+      helloRate(64, seconds),
+    ),
+    await measure(
+      { name: "peer: BullMQ round trip, 64 in flight (no HTTP, not durable)", unit: "/s", better: "higher" },
+      rounds,
+      () => bullmqRoundTrips(64, seconds),
+    ),
+    await measure(
+      { name: "peer: BullMQ round trip, one at a time (no HTTP, not durable)", unit: "/s", better: "higher" },
+      rounds,
+      () => bullmqRoundTrips(1, seconds),
+    ),
+    await measure({ name: "peer: BullMQ drains 100,000", unit: "/s", better: "higher" }, 1, () =>
+      bullmqDrain(drainCount),
+    ),
+    await measure(
+      { name: "peer: graphile-worker's local queue drains 100,000 (nothing recorded)", unit: "/s", better: "higher" },
+      1,
+      () => graphileDrain(database, drainCount),
+    ),
+    await measure({ name: "peer: pg-boss send, 64 in flight (no HTTP)", unit: "/s", better: "higher" }, rounds, () =>
+      pgBossSends(database, 64, seconds),
+    ),
+  ];
+}
+
+async function acceptRate(url: string, seconds: number): Promise<number> {
+  await fetch(`${url}/off`, { method: "POST" });
+  try {
+    return (
+      await runLoad(`${url}/api/v1/jobs`, {
+        connections: 64,
+        seconds,
+        body: { function: "hello", input: { name: "Ada" } },
+      })
+    ).perSecond;
+  } finally {
+    await fetch(`${url}/on`, { method: "POST" });
+    await untilEmpty(url);
+  }
+}
+
+/** A backlog is written while the node is in maintenance; the clock runs from `/on` until nothing waits or runs. */
+async function drainRate(count: number): Promise<number> {
+  const service = await startBenchService({ SLOTS: slots });
+  try {
+    await fetch(`${service.url}/off`, { method: "POST" });
+    for (let added = 0; added < count; added += 1_000) {
+      const jobs = Array.from({ length: 1_000 }, (_, at) => ({
+        function: "hello",
+        input: { name: "Ada" },
+        priority: 1 + (at % 5),
+      }));
+      const response = await fetch(`${service.url}/api/v1/jobs/batch`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(jobs),
+      });
+      if (!response.ok)
+        throw new Error(`the batch was answered ${response.status}: ${(await response.text()).slice(0, 200)}`);
+      await response.arrayBuffer();
+    }
+    const startedAt = performance.now();
+    await fetch(`${service.url}/on`, { method: "POST" });
+    await untilEmpty(service.url);
+    return count / ((performance.now() - startedAt) / 1_000);
+  } finally {
+    await service.stop();
+  }
+}
+
+async function untilEmpty(url: string): Promise<void> {
+  for (;;) {
+    const queues = (await (await fetch(`${url}/api/v1/queues`)).json()) as {
+      queues: { backlog: number; running?: number }[];
+    };
+    if (queues.queues.every(({ backlog, running = 0 }) => backlog === 0 && running === 0)) return;
+    await Bun.sleep(20);
+  }
+}
