@@ -9,7 +9,8 @@ import type { Worker } from "./worker.ts";
 export type ChoresOptions = { engine: Engine; worker: Worker | null; log: Log };
 
 const countEveryMs = 5_000;
-const unparkEveryMs = 15_000;
+/** What no renewal points at: tasks of nodes without a row, and of keys whose waker died. */
+const sweepEveryMs = 15_000;
 
 /**
  * What a node does for all after it has renewed its lease. Apart from the renewal, which must not wait for it: a call
@@ -19,7 +20,7 @@ export class Chores {
   readonly #options: ChoresOptions;
   #round: Promise<void> | null = null;
   #countedAtMs: number | null = null;
-  #unparkedAtMs: number | null = null;
+  #sweptAtMs: number | null = null;
   /** Runs that the database says are ours, and that nothing here executes; as seen by the last renewal. */
   #suspects = new Set<string>();
 
@@ -55,17 +56,17 @@ export class Chores {
 
   async #work(renewal: Renewal): Promise<void> {
     const { engine } = this.#options;
-    if (renewal.expired) await this.returnLost("expired", "tasks of vanished nodes were queued again");
-    await this.#returnOrphans(renewal.owned);
     const now = Date.now();
+    const isSweep = this.#sweptAtMs === null || now - this.#sweptAtMs > sweepEveryMs;
+    if (renewal.expired || isSweep) await this.returnLost("expired", "tasks of vanished nodes were queued again");
+    await this.#returnOrphans(renewal.owned);
     if (this.#countedAtMs === null || (now - this.#countedAtMs > countEveryMs && engine.view.waiting > 0)) {
       this.#countedAtMs = now;
       engine.view.waiting = await countWaiting(engine);
     }
-    if (this.#unparkedAtMs === null || now - this.#unparkedAtMs > unparkEveryMs) {
-      this.#unparkedAtMs = now;
-      await unpark(engine);
-    }
+    if (!isSweep) return;
+    this.#sweptAtMs = now;
+    await unpark(engine);
   }
 
   /**
