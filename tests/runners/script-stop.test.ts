@@ -6,7 +6,7 @@ import { until } from "../support/until.ts";
 const modes = [...(hasBwrap ? (["bwrap"] as const) : []), "none" as const];
 
 describe.each(modes)("stopping a script under %s", (mode) => {
-  const opened = sharedTrial({ mode, graceMs: 2_000 });
+  const opened = sharedTrial({ mode, graceMs: 1_000 });
 
   const reasons: [reason: StopReason, outcome: string][] = [
     ["cancelled", "cancelled"],
@@ -37,7 +37,7 @@ describe.each(modes)("stopping a script under %s", (mode) => {
     const { output, outcome, facts } = await run.done;
     expect(outcome.kind).toBe("interrupted");
     expect(output.split("\n").sort()).toEqual(["", "child saves", "script saves", "up"]);
-    expect(facts.wallMs).toBeLessThan(2_000);
+    expect(facts.signal).toBeNull();
   });
 
   test("tells it once", async () => {
@@ -59,7 +59,7 @@ describe.each(modes)("stopping a script under %s", (mode) => {
     const { facts, outcome } = await run.done;
     expect(outcome.kind).toBe("cancelled");
     expect(facts.signal).toBe("SIGKILL");
-    expect(facts.wallMs).toBeGreaterThanOrEqual(1_900);
+    expect(facts.wallMs).toBeGreaterThanOrEqual(900);
   });
 
   test("before it has begun runs nothing of it", async () => {

@@ -44,12 +44,16 @@ export type TrialScript = Partial<RunRequest> & {
   onOutput?: RunSink["output"];
 };
 
+export type TrialOptions = Partial<SandboxOptions> & {
+  graceMs?: number;
+  entriesMax?: number;
+  maximum?: Partial<Limits>;
+};
+
 /** A data directory and a script runner on it, as the server would have them; closed when the file ends. */
-export async function openTrial(
-  options: Partial<SandboxOptions> & { graceMs?: number; maximum?: Partial<Limits> } = {},
-) {
+export async function openTrial(options: TrialOptions = {}) {
   const dataDir = options.dataDir ?? makeDataDir();
-  const { graceMs = 1_000, maximum, ...choose } = options;
+  const { graceMs = 1_000, maximum, entriesMax = 100_000, ...choose } = options;
   const choice = await chooseSandbox({
     ...{ mode: "bwrap", loopback: true, embedded: true, tag: `trial-${crypto.randomUUID().slice(0, 8)}` },
     ...choose,
@@ -59,14 +63,14 @@ export async function openTrial(
     await choice.close();
     removeHostile(dataDir);
   });
-  const runner = createScriptRunner({ sandbox: choice, maximum: { ...trialLimits, ...maximum }, graceMs });
+  const runner = createScriptRunner({ sandbox: choice, maximum: { ...trialLimits, ...maximum }, graceMs, entriesMax });
   const start = (script: TrialScript): Started =>
     startScript(dataDir, script, (request, sink) => runner.start(request, sink));
   return { dataDir, choice, runner, start, run: (script: TrialScript) => start(script).done };
 }
 
 /** One trial for a whole file, opened when it is first asked for. */
-export function sharedTrial(options: Parameters<typeof openTrial>[0] = {}): () => Promise<Trial> {
+export function sharedTrial(options: TrialOptions = {}): () => Promise<Trial> {
   let opened: Promise<Trial> | null = null;
   return () => {
     opened ??= openTrial(options);

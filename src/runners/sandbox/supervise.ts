@@ -25,6 +25,8 @@ export type SandboxedCommand = {
   environment?: Record<string, string>;
   /** What the command reads on stdin; nothing when absent. */
   stdin?: Uint8Array;
+  /** Files and directories that the directory may hold; 100,000 when absent. */
+  entriesMax?: number;
   /** Further host paths shown read-only under their own names. */
   readOnly?: string[];
   onOutput: ByteConsumer;
@@ -52,6 +54,7 @@ export type SandboxedRun = {
 
 const readyMs = 30_000;
 const stepMs = 20;
+const entriesMaxDefault = 100_000;
 
 /** Runs one command: limits, output, stop ladder, and the proof that nothing is left. */
 export function runSandboxed(sandbox: Sandbox, command: SandboxedCommand): SandboxedRun {
@@ -90,6 +93,7 @@ async function carryThrough(
     directory: command.directory,
     limits: command.limits,
     cgroup: prepared.cgroup,
+    entriesMax: command.entriesMax ?? entriesMaxDefault,
     processes: run.processes,
     onExceeded: stopping.stop,
   });

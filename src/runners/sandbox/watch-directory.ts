@@ -3,8 +3,8 @@ import type { StopReason } from "../contract.ts";
 import type { Limits } from "../limits.ts";
 import { type DirectorySize, directorySize } from "./directory-size.ts";
 
-/** What a directory may hold: this many times the largest file, and this many entries. */
-export const directoryLimits = { perFile: 4, entries: 100_000 } as const;
+/** All files of a directory together may be this many times the largest one. */
+const filesPerDirectory = 4;
 
 const bytesPerMb = 1_048_576;
 const lookMs = 500;
@@ -21,6 +21,7 @@ const muchBytes = 64 * bytesPerMb;
 export type DirectoryWatchOptions = {
   directory: string;
   limits: Limits;
+  entriesMax: number;
   onExceeded(reason: StopReason): void;
 };
 
@@ -38,7 +39,7 @@ export function watchDirectory(options: DirectoryWatchOptions): { stop(): void }
     const free = freeOf(options.directory);
     if (free === null || !isWorthIt(last, free)) return again(lookMs);
     const started = performance.now();
-    const reason = exceededBy(await directorySize(options.directory), free, options.limits);
+    const reason = exceededBy(await directorySize(options.directory), free, options);
     if (reason !== null && !isStopped) options.onExceeded(reason);
     last = { free, at: performance.now() };
     again(Math.max(lookMs, (last.at - started) * pausePerMeasure));
@@ -69,11 +70,10 @@ function freeOf(directory: string): Free | null {
   }
 }
 
-function exceededBy(size: DirectorySize, free: Free, limits: Limits): StopReason | null {
-  const bytesMax = limits.fileMb * directoryLimits.perFile * bytesPerMb;
+function exceededBy(size: DirectorySize, free: Free, { limits, entriesMax }: DirectoryWatchOptions): StopReason | null {
+  const bytesMax = limits.fileMb * filesPerDirectory * bytesPerMb;
   if (size.bytes > bytesMax) return limit(`its directory holds more than ${bytesMax / bytesPerMb} MiB`);
-  if (size.entries > directoryLimits.entries)
-    return limit(`its directory holds more than ${directoryLimits.entries} files and directories`);
+  if (size.entries > entriesMax) return limit(`its directory holds more than ${entriesMax} files and directories`);
   if (free.bytes < freeFloorBytes && size.bytes > muchBytes)
     return limit(`the disk has less than ${freeFloorBytes / bytesPerMb} MiB free, and its directory takes a lot of it`);
   return null;

@@ -15,6 +15,7 @@ export type WatchOptions = {
   limits: Limits;
   /** The control group that bounds the memory of the whole tree; without one it is watched. */
   cgroup: RunCgroup | null;
+  entriesMax: number;
   processes(): number[];
   onExceeded(reason: StopReason): void;
 };

@@ -14,6 +14,8 @@ export type ScriptRunnerOptions = {
   maximum: Limits;
   /** Between TERM and KILL. */
   graceMs?: number;
+  /** Files and directories that a payload may come to hold; 100,000 when absent. */
+  entriesMax?: number;
 };
 
 const graceMsDefault = 5_000;
@@ -53,11 +55,12 @@ function carryOut(
   command: string[],
   limits: Limits,
   sink: RunSink,
-  { graceMs = graceMsDefault }: ScriptRunnerOptions,
+  { graceMs = graceMsDefault, entriesMax }: ScriptRunnerOptions,
 ): ActiveRun {
   const output = createScriptOutput(sink, limits.outputMb, (failure) => run.stop(failure));
   const run = runSandboxed(sandbox, {
     ...{ command, limits, graceMs },
+    ...(entriesMax === undefined ? {} : { entriesMax }),
     runId: request.runId,
     directory: request.directory,
     timeoutMs: request.timeoutMs,
