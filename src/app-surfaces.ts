@@ -1,24 +1,27 @@
+import { sealWebhook } from "./app-webhook.ts";
+import { apiDeps, type DoorParts, opteryxDeps } from "./app-api.ts";
 import { setMaintenance } from "./engine/maintenance.ts";
 import type { Rooms } from "./app-rooms.ts";
 import type { Gate } from "./http/gate.ts";
 import type { Surface } from "./http/surface.ts";
 import type { AnderaDeps } from "./surfaces/andera/deps.ts";
 import { anderaSurface } from "./surfaces/andera/routes.ts";
+import { apiSurface } from "./surfaces/api/routes.ts";
 import type { Sidecar } from "./surfaces/andera/sidecar.ts";
 import { isAllowed } from "./runners/container/allowed.ts";
 import type { InfernetDeps } from "./surfaces/infernet/deps.ts";
 import { infernetSurface } from "./surfaces/infernet/routes.ts";
+import { opteryxSurface } from "./surfaces/opteryx/routes.ts";
 import { orchestratorSurface } from "./surfaces/orchestrator/routes.ts";
 import type { OrchestratorDeps } from "./surfaces/orchestrator/submit.ts";
-import { checkHeaders } from "./webhooks/headers.ts";
-import { sealHeaders } from "./webhooks/seal.ts";
-import { checkTarget } from "./webhooks/target.ts";
 
 const bytesPerMb = 1_048_576;
 
 /** The protocols that `SURFACES` asks for, each given what it needs of the rooms. */
-export function mountSurfaces(rooms: Rooms, gate: Gate, sidecar: Sidecar): Surface[] {
+export function mountSurfaces(rooms: Rooms, gate: Gate, sidecar: Sidecar, parts: DoorParts): Surface[] {
   const makers: Partial<Record<string, () => Surface>> = {
+    api: () => apiSurface(apiDeps(rooms, parts), gate),
+    opteryx: () => opteryxSurface(opteryxDeps(rooms), gate),
     andera: () => anderaSurface(anderaDeps(rooms, sidecar), gate),
     infernet: () => infernetSurface(infernetDeps(rooms), gate),
     orchestrator: () => orchestratorSurface(orchestratorDeps(rooms), gate),
@@ -83,16 +86,4 @@ function orchestratorDeps({ config, engine, submitter, files }: Rooms): Orchestr
     filesMax: config.payloadFilesMax,
     wallMs: config.limitWallS * 1000,
   };
-}
-
-/** A webhook that may be called; its headers encrypted, or undefined when it has none. Throws `EngineError("invalid")` with pointers below `pointer`. */
-export function sealWebhook(
-  rooms: Rooms,
-  webhook: { url: string; headers?: unknown },
-  pointer: string,
-): string | undefined {
-  checkTarget(webhook.url, { allow: rooms.webhookAllow, pointer: `${pointer}/url` });
-  const [key] = rooms.sealKeys;
-  if (webhook.headers == null || key === undefined) return undefined;
-  return sealHeaders(checkHeaders(webhook.headers, `${pointer}/headers`), key);
 }

@@ -11,6 +11,7 @@ import { createStreams } from "./http/streams.ts";
 import { readTokenKey } from "./http/token-key.ts";
 import type { Log } from "./log.ts";
 import { renderResult } from "./surfaces/andera/render.ts";
+import { createApiRender } from "./surfaces/api/render.ts";
 import { startSidecar } from "./surfaces/andera/sidecar.ts";
 import { listenForBalancers } from "./surfaces/andera/websocket.ts";
 import { functionEnvironment } from "./runners/function/environment.ts";
@@ -42,7 +43,12 @@ export type App = {
 /** Builds every room once and opens the doors last. What was started is stopped again when a later step fails. */
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, environment } = options;
-  const rooms = await buildRooms({ config, log, environment, renders: { andera: renderResult } });
+  const rooms = await buildRooms({
+    config,
+    log,
+    environment,
+    renders: { andera: renderResult, api: createApiRender(config.publicUrl) },
+  });
   const closers: (() => Promise<unknown>)[] = [];
   let stopping: Promise<void> | null = null;
   const stop = () => (stopping ??= stopAll(rooms, closers, log));
@@ -76,7 +82,8 @@ async function stopAll(rooms: Rooms, closers: (() => Promise<unknown>)[], log: L
 
 async function openDoors(options: AppOptions, rooms: Rooms, closers: (() => Promise<unknown>)[]): Promise<string> {
   const { config, log } = rooms;
-  const tokens = createJobTokens(await readTokenKey(config.dataDir));
+  const secret = await readTokenKey(config.dataDir);
+  const tokens = createJobTokens(secret);
   const gate = createGate(config, { isLoopback: isLoopback(config.host), tokens });
   const sidecar = await startSidecar({
     tagsDir: config.tagsDir,
@@ -92,7 +99,7 @@ async function openDoors(options: AppOptions, rooms: Rooms, closers: (() => Prom
     config,
     log,
     gate,
-    surfaces: mountSurfaces(rooms, gate, sidecar),
+    surfaces: mountSurfaces(rooms, gate, sidecar, { streams, tokens, secret }),
     health: { facts: () => healthFacts(rooms), ready: readyChecks(rooms) },
     metrics,
     streams,

@@ -1,14 +1,9 @@
 import { isConnectionFault, type Sql } from "../db/client.ts";
-import {
-  type DeliveryAttempt,
-  type DeliveryVerdict,
-  type DueDelivery,
-  nextDueMs,
-  recordAttempt,
-  takeDue,
-} from "../engine/delivery-queue.ts";
+import { type DueDelivery, giveBack, nextDueMs, recordAttempt, takeDue } from "../engine/delivery-queue.ts";
 import type { Log } from "../log.ts";
+import { attemptOf, type Made, reasonOf } from "./attempt-record.ts";
 import { type HeaderMap, mergeHeaders } from "./headers.ts";
+import { HostPlaces } from "./host-places.ts";
 import type { Networks } from "./networks.ts";
 import { post, type PostOutcome } from "./post.ts";
 import { nextAttempt, type RetrySettings } from "./schedule.ts";
@@ -26,26 +21,30 @@ export type SenderOptions = {
   headers: HeaderMap;
   /** The key in use first, then those rotated out. */
   sealKeys: readonly SealKey[];
+  /** Seconds beyond `timeoutMs` after which others may take a delivery whose process has died; 15 unless said. */
+  claimMarginS?: number;
 };
 
 const concurrencyMax = 32;
-const perHostMax = 4;
+const mostPerHost = 4;
 const pollMs = 5_000;
-const claimMarginS = 15;
+const claimMarginUsualS = 15;
 /** The transaction that wrote a delivery may need a moment to be visible. */
 const wakeDelayMs = 5;
-const keptResponseChars = 1_000;
+/** A delivery to a host that turned out to be busy goes behind those to others. */
+const busyDelayMs = 250;
 
 /**
  * Hands deliveries to their receivers: at least once, each try recorded, the next one at its time. Several processes may
- * run one each; a slow host gets few connections, so that it cannot hold up the others.
+ * run one each. A slow host gets few places and none waits for it, so that it cannot hold up the others.
  */
 export class Sender {
   readonly #options: SenderOptions;
   readonly #stopping = new AbortController();
-  readonly #hosts = new Map<string, number>();
+  readonly #places = new HostPlaces(mostPerHost);
   #active = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
+  #lookAtMs = Number.POSITIVE_INFINITY;
   #looking = false;
   #lookAgain = false;
 
@@ -55,69 +54,70 @@ export class Sender {
 
   /** Looks for due deliveries soon: one has been written. */
   wake(): void {
-    this.#schedule(wakeDelayMs);
+    this.#lookIn(wakeDelayMs);
   }
 
   /** Ends running attempts; they are due again on whatever node looks next. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     if (this.#timer !== null) clearTimeout(this.#timer);
-    while (this.#active > 0) await Bun.sleep(10);
+    while (this.#active > 0 || this.#looking) await Bun.sleep(10);
   }
 
-  #schedule(ms: number): void {
-    if (this.#stopping.signal.aborted) return;
+  /** An earlier look that is planned already stays: waking again and again must not put it off. */
+  #lookIn(ms: number): void {
+    if (this.#looking) this.#lookAgain = true;
+    const atMs = performance.now() + ms;
+    if (this.#stopping.signal.aborted || this.#looking || atMs >= this.#lookAtMs) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#lookAtMs = atMs;
     this.#timer = setTimeout(() => void this.#look(), ms);
   }
 
   async #look(): Promise<void> {
-    if (this.#looking) {
-      this.#lookAgain = true;
-      return;
-    }
+    this.#lookAtMs = Number.POSITIVE_INFINITY;
     this.#looking = true;
     let waitMs = pollMs;
     try {
-      const free = concurrencyMax - this.#active;
-      const due = free > 0 ? await takeDue(this.#options.sql, free, this.#options.timeoutMs / 1000 + claimMarginS) : [];
-      for (const delivery of due) void this.#handOver(delivery);
-      if (due.length < free)
-        waitMs = Math.min(pollMs, Math.max((await nextDueMs(this.#options.sql)) ?? pollMs, wakeDelayMs));
+      waitMs = await this.#takeSome();
     } catch (fault) {
       if (!isConnectionFault(fault)) this.#options.log.error("looking for deliveries failed", { fault });
-    } finally {
-      this.#looking = false;
-      this.#schedule(this.#lookAgain ? wakeDelayMs : waitMs);
-      this.#lookAgain = false;
     }
+    this.#looking = false;
+    this.#lookIn(this.#lookAgain ? wakeDelayMs : waitMs);
+    this.#lookAgain = false;
+  }
+
+  /** Starts what is due and has a place; returns when to look again. */
+  async #takeSome(): Promise<number> {
+    const { sql, timeoutMs, claimMarginS = claimMarginUsualS } = this.#options;
+    const most = concurrencyMax - this.#active;
+    // A place that comes free is looked after at once.
+    if (most === 0) return pollMs;
+    const claimS = timeoutMs / 1000 + claimMarginS;
+    const taken = await takeDue(sql, { most, claimS, mostPerHost, busyHosts: this.#places.busy() });
+    const placed = Map.groupBy(taken, ({ url }) => !this.#stopping.signal.aborted && this.#places.enter(url));
+    for (const due of placed.get(true) ?? []) void this.#handOver(due);
+    const left = placed.get(false) ?? [];
+    if (left.length > 0) await giveBack(sql, left, busyDelayMs);
+    if (taken.length > 0) return wakeDelayMs;
+    const nextMs = (await nextDueMs(sql, this.#places.busy())) ?? pollMs;
+    return Math.min(pollMs, Math.max(nextMs, wakeDelayMs));
   }
 
   async #handOver(due: DueDelivery): Promise<void> {
     this.#active++;
-    const host = hostOf(due.url);
     try {
-      if ((this.#hosts.get(host) ?? 0) >= perHostMax) await this.#hostIsFree(host);
-      this.#hosts.set(host, (this.#hosts.get(host) ?? 0) + 1);
       const at = new Date().toISOString();
-      const outcome = await this.#attempt(due).finally(() => this.#leaveHost(host));
-      if (outcome.kind !== "interrupted") await this.#record(due, at, outcome);
+      const outcome = await this.#attempt(due).finally(() => this.#places.leave(due.url));
+      if (outcome.kind === "interrupted") await giveBack(this.#options.sql, [due], 0);
+      else await this.#record(due, at, outcome);
     } catch (fault) {
       this.#options.log.error("a delivery could not be recorded", { delivery: due.id, fault });
     } finally {
       this.#active--;
-      this.#schedule(wakeDelayMs);
+      this.#lookIn(wakeDelayMs);
     }
-  }
-
-  async #hostIsFree(host: string): Promise<void> {
-    while ((this.#hosts.get(host) ?? 0) >= perHostMax && !this.#stopping.signal.aborted) await Bun.sleep(20);
-  }
-
-  #leaveHost(host: string): void {
-    const left = (this.#hosts.get(host) ?? 1) - 1;
-    if (left <= 0) this.#hosts.delete(host);
-    else this.#hosts.set(host, left);
   }
 
   async #attempt(due: DueDelivery): Promise<PostOutcome> {
@@ -129,7 +129,7 @@ export class Sender {
         reason: "its headers were sealed with a key that this node does not have",
         durationMs: 0,
       };
-    const base = { "Content-Type": due.contentType, "User-Agent": "Andera" };
+    const base = { "Content-Type": due.contentType, "User-Agent": due.kind === "andera" ? "Andera" : "Fairlead" };
     const signed = sign({ id: due.id, timestampS: Date.now() / 1000, body: due.body, secrets });
     return post({
       url: due.url,
@@ -141,54 +141,17 @@ export class Sender {
     });
   }
 
-  async #record(due: DueDelivery, at: string, outcome: Exclude<PostOutcome, { kind: "interrupted" }>): Promise<void> {
-    const verdict = nextAttempt({
-      attempt: due.attempt,
-      outcome,
-      settings: this.#options.retries,
-      random: Math.random(),
-    });
-    const next: DeliveryVerdict =
-      verdict.kind === "retry"
-        ? { state: "pending", afterMs: verdict.afterMs }
-        : { state: verdict.kind === "delivered" ? "delivered" : "failed" };
-    await recordAttempt(this.#options.sql, due, attemptOf(at, outcome), next);
-    if (verdict.kind === "delivered")
-      this.#options.log.info("webhook delivered", { delivery: due.id, job: due.jobId, attempt: due.attempt });
-    else
-      this.#options.log.warn("webhook attempt failed", {
-        delivery: due.id,
-        job: due.jobId,
-        attempt: due.attempt,
-        then: verdict.kind,
-        reason: reasonOf(outcome),
-      });
+  async #record(due: DueDelivery, at: string, outcome: Made): Promise<void> {
+    const { retries, sql, log } = this.#options;
+    const verdict = nextAttempt({ attempt: due.attempt, outcome, settings: retries, random: Math.random() });
+    const facts = { delivery: due.id, job: due.jobId, attempt: due.attempt };
+    if (verdict.kind === "retry") {
+      await recordAttempt(sql, due, attemptOf(at, outcome), { state: "pending", afterMs: verdict.afterMs });
+    } else {
+      const state = verdict.kind === "delivered" ? "delivered" : "failed";
+      await recordAttempt(sql, due, attemptOf(at, outcome), { state });
+    }
+    if (verdict.kind === "delivered") log.info("webhook delivered", facts);
+    else log.warn("webhook attempt failed", { ...facts, next: verdict.kind, reason: reasonOf(outcome) });
   }
-}
-
-function attemptOf(at: string, outcome: Exclude<PostOutcome, { kind: "interrupted" }>): DeliveryAttempt {
-  if (outcome.kind === "answered") {
-    return {
-      at,
-      status: outcome.status,
-      duration_ms: outcome.durationMs,
-      response: outcome.responseText.slice(0, keptResponseChars),
-      error: null,
-    };
-  }
-  return {
-    at,
-    status: null,
-    duration_ms: outcome.kind === "failed" ? outcome.durationMs : 0,
-    response: null,
-    error: outcome.reason,
-  };
-}
-
-function reasonOf(outcome: Exclude<PostOutcome, { kind: "interrupted" }>): string {
-  return outcome.kind === "answered" ? `answered ${outcome.status}` : outcome.reason;
-}
-
-function hostOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : "";
 }

@@ -1,0 +1,16 @@
+import type { Rooms } from "./app-rooms.ts";
+import { checkHeaders } from "./webhooks/headers.ts";
+import { sealHeaders } from "./webhooks/seal.ts";
+import { checkTarget } from "./webhooks/target.ts";
+
+/** A webhook that may be called; its headers encrypted, or undefined when it has none. Throws `EngineError("invalid")` with pointers below `pointer`. */
+export function sealWebhook(
+  rooms: Rooms,
+  webhook: { url: string; headers?: unknown },
+  pointer: string,
+): string | undefined {
+  checkTarget(webhook.url, { allow: rooms.webhookAllow, pointer: `${pointer}/url` });
+  const [key] = rooms.sealKeys;
+  if (webhook.headers == null || key === undefined) return undefined;
+  return sealHeaders(checkHeaders(webhook.headers, `${pointer}/headers`), key);
+}

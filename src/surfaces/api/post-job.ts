@@ -1,0 +1,85 @@
+import type { JobReader } from "../../engine/job-reader.ts";
+import type { Receipt } from "../../engine/submission.ts";
+import { isFinal } from "../../engine/status.ts";
+import { waitFor, waitForExisting } from "../../engine/wait.ts";
+import { type Draft, draftJob } from "./draft.ts";
+import type { ApiDeps } from "./deps.ts";
+import { type Incoming, readIncoming } from "./incoming.ts";
+import { jobLink } from "./job-body.ts";
+import { originOf, streamFormat } from "./origin.ts";
+import { preferenceApplied, readPreferences } from "./prefer.ts";
+import { readWithWaiting } from "./read-job.ts";
+import { streamJob } from "./stream-job.ts";
+import { submitDraft } from "./submit-job.ts";
+import type { Job } from "./wire-job.ts";
+
+export type Posted = { status: 200 | 202; headers: Record<string, string>; body: Job };
+type Caller = { client: string; address: string };
+
+/**
+ * Takes one job. The answer is the job at once, or when it has ended within the time that `Prefer: wait` asks for, or its stream. A
+ * caller that leaves does not cancel it.
+ */
+export async function postJob(
+  deps: ApiDeps,
+  reader: JobReader,
+  request: Request,
+  caller: Caller,
+): Promise<Posted | Response> {
+  const incoming = await readIncoming(deps, request);
+  const draft = await draftOrDiscard(deps, incoming, request, caller);
+  const format = streamFormat(request);
+  const { waitS, respondAsync } = readPreferences(request.headers.get("prefer"));
+  const waitMs = Math.min((waitS ?? 0) * 1_000, deps.settings.waitMaxMs);
+  const { receipt, isOver } = await submitAndWait(deps, draft, incoming, {
+    waitMs: format === null ? waitMs : 0,
+    signal: request.signal,
+  });
+  const headers = headersFor(deps, receipt);
+  const applied = preferenceApplied({ waitS, respondAsync }, waitMs);
+  if (format !== null) return streamJob(deps, request, { id: receipt.id, after: 0, format, headers });
+  const job = await readWithWaiting(deps, reader, receipt.id);
+  return {
+    status: receipt.by === "dedup" || (isOver && isFinal(job.status)) ? 200 : 202,
+    headers: applied === null ? headers : { ...headers, "preference-applied": applied },
+    body: job,
+  };
+}
+
+async function draftOrDiscard(deps: ApiDeps, incoming: Incoming, request: Request, caller: Caller): Promise<Draft> {
+  try {
+    return draftJob(deps, incoming.body, originOf(request, { ...caller, files: incoming.files }));
+  } catch (fault) {
+    await incoming.staging?.discard();
+    throw fault;
+  }
+}
+
+/** The wait begins before the submit, so that not even the quickest end is missed. */
+async function submitAndWait(
+  deps: ApiDeps,
+  draft: Draft,
+  incoming: Incoming,
+  { waitMs, signal }: { waitMs: number; signal: AbortSignal },
+): Promise<{ receipt: Receipt; isOver: boolean }> {
+  if (waitMs === 0) return { receipt: await submitDraft(deps, draft, incoming), isOver: false };
+  const wait = waitFor(deps.engine, draft.submission.id);
+  try {
+    const receipt = await submitDraft(deps, draft, incoming);
+    const ended = receipt.existing
+      ? await waitForExisting(deps.engine, receipt.id, waitMs, signal)
+      : await wait.ended(waitMs, signal);
+    return { receipt, isOver: ended !== null };
+  } finally {
+    wait.close();
+  }
+}
+
+function headersFor({ settings }: ApiDeps, { id, by }: Receipt): Record<string, string> {
+  return {
+    location: jobLink(id, settings.publicUrl),
+    vary: "Prefer, Accept",
+    ...(by === "dedup" ? { "fairlead-deduplicated": "true" } : {}),
+    ...(by === "idempotency" ? { "idempotency-replayed": "true" } : {}),
+  };
+}
