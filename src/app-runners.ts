@@ -13,6 +13,8 @@ import type { Limits } from "./runners/limits.ts";
 import { chooseSandbox, type SandboxChoice } from "./runners/sandbox/choose.ts";
 import { createScriptRunner } from "./runners/script/runner.ts";
 
+const bytesPerMb = 1_048_576;
+
 /** What can execute tasks on this node. */
 export type Runners = {
   functions: FunctionRunner;
@@ -37,6 +39,8 @@ export async function buildRunners(options: RunnerOptions): Promise<Runners> {
       slots: config.slots,
       log,
       environment: options.environment,
+      outputMaxBytes: config.outputMaxMb * bytesPerMb,
+      memoryMaxMb: config.limitMemoryMb,
     }),
     chooseSandbox({
       mode: config.sandbox,
