@@ -7,9 +7,9 @@ export type AccessLog = (request: Request, status: number, exchange: Exchange, m
 const pathCharsMax = 2_000;
 
 /**
- * One JSON line per request, in the shape of the log: method, path, status, ms to the first byte of the answer, bytes of its body
- * when known, client and request id. Queries and headers are never in it: they carry tokens. Only failures of ours (5xx) are
- * above level `info`.
+ * One JSON line per request, in the shape of the log: method, path, status, ms to the first byte of the answer, bytes
+ * of its body when known, client and request id. Queries and headers are never in it: they carry tokens. Only
+ * failures of ours (5xx) are above level `info`.
  */
 export function createAccessLog(options: {
   level: LogLevel;
@@ -47,7 +47,10 @@ function quoted(text: string): string {
   return isPlain(text) && text.length <= pathCharsMax ? `"${text}"` : JSON.stringify(text.slice(0, pathCharsMax));
 }
 
-/** Searches of the string are several times faster than a pattern here, and the HTTP parser lets no control characters through. */
+/**
+ * Searches of the string are several times faster than a pattern here, and the HTTP parser lets no control characters
+ * through.
+ */
 function isPlain(text: string): boolean {
   return !text.includes('"') && !text.includes("\\");
 }

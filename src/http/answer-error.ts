@@ -8,8 +8,8 @@ import type { RouteTable } from "./route-table.ts";
 export type Thrown = { error: unknown; request: Request; route: string | undefined };
 
 /**
- * The one answer to everything thrown, total: a guard's own answer, a wrong method with `Allow`, or the refusal in the owner's words. A fault is
- * logged once, with its request id, and shown to nobody.
+ * The one answer to everything thrown, total: a guard's own answer, a wrong method with `Allow`, or the refusal in
+ * the owner's words. A fault is logged once, with its request id, and shown to nobody.
  */
 export function createErrorAnswer(log: Log, table: () => RouteTable): (thrown: Thrown) => Response {
   return ({ error, request, route }) => {

@@ -25,14 +25,15 @@ type Guarded = { request: Request; params?: unknown; client: string };
 const guards = new WeakMap<object, AuthMode>();
 
 /**
- * The plugin of guards: `{ auth: "key" }` on a route or on `.guard(…)`. Without it a route keeps the server from starting. Adds `client` to the
- * handler's context: `key:<label>`, `ip:<address>`, `lb` or `job:<id>`. `refuse` words the 401 and 403 of this surface.
+ * The plugin of guards: `{ auth: "key" }` on a route or on `.guard(…)`. Without it a route keeps the server from
+ * starting. Adds `client` to the handler's context: `key:<label>`, `ip:<address>`, `lb` or `job:<id>`. `refuse` words
+ * the 401 and 403 of this surface.
  *
  * The guard runs before the query and the parameters are checked, and before any body is read, because guarded routes
  * that take one must have `parse: "none"` and read it themselves (`readJson`).
  */
 export function auth(gate: Gate, refuse: Refuse) {
-  return new Elysia({ name: "auth", seed: refuse }).decorate("client", "").macro({
+  return new Elysia({ name: "auth", seed: Bun.randomUUIDv7() }).decorate("client", "").macro({
     auth: (mode: AuthMode) => {
       const guard = mode === "job" ? jobGuard(gate, refuse) : plainGuard(mode, gate, refuse);
       guards.set(guard, mode);
@@ -49,7 +50,10 @@ export function guardsAmong(hooks: readonly unknown[]): AuthMode[] {
   });
 }
 
-/** Not async, so that a route which is not stays synchronous. Names what it needs of the context, or the router prepares all of it. */
+/**
+ * Not async, so that a route which is not stays synchronous. Names what it needs of the context, or the router
+ * prepares all of it.
+ */
 function plainGuard(mode: Exclude<AuthMode, "job">, gate: Gate, refuse: Refuse) {
   return (context: Guarded): void => {
     try {

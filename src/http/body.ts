@@ -13,9 +13,10 @@ const depthUsual = 200;
 const jsonType = /^application\/(?:[\w.+-]+\+)?json *(?:;|$)/i;
 
 /**
- * The JSON value in a request's body, read after the caller is known. Throws `EngineError`: `too_large` (counted as it comes, whatever
- * Content-Length says), `unsupported_media_type`, or `invalid` for what is no JSON, no UTF-8, nested deeper than allowed, or holds a
- * number beyond what can be represented. The key `__proto__` is left out, so that no copy of the value gets another prototype.
+ * The JSON value in a request's body, read after the caller is known. Throws `EngineError`: `too_large` (counted as
+ * it comes, whatever Content-Length says), `unsupported_media_type`, or `invalid` for what is no JSON, no UTF-8,
+ * nested deeper than allowed, or holds a number beyond what can be represented. The key `__proto__` is left out, so
+ * that no copy of the value gets another prototype.
  */
 export async function readJson(request: Request, limits: BodyLimits): Promise<unknown> {
   if (limits.mustBeJsonType && !jsonType.test(request.headers.get("content-type") ?? "")) {
@@ -25,7 +26,10 @@ export async function readJson(request: Request, limits: BodyLimits): Promise<un
   return parseJson(bytes, limits.maxDepth ?? depthUsual);
 }
 
-/** The bytes of a request's body, at most `maxBytes`. Throws `EngineError`: `too_large`, or `invalid` when the caller stops in the middle. */
+/**
+ * The bytes of a request's body, at most `maxBytes`. Throws `EngineError`: `too_large`, or `invalid` when the caller
+ * stops in the middle.
+ */
 export async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const announced = request.headers.get("content-length");
   if (announced !== null && Number(announced) > maxBytes) throw tooLarge(maxBytes);

@@ -18,8 +18,9 @@ type Parts = {
 };
 
 /**
- * What every request passes on its way to the routes and back: its shape is checked before anything is made of its path, it gets an id, and
- * its answer carries the id, is measured and logged. HEAD is GET without the body: the router itself would read the body to count it.
+ * What every request passes on its way to the routes and back: its shape is checked before anything is made of its
+ * path, it gets an id, and its answer carries the id, is measured and logged. HEAD is GET without the body: the
+ * router itself would read the body to count it.
  */
 export function createEdge(parts: Parts): (request: Request, connections: Connections) => Response | Promise<Response> {
   const isWellFormed = createShapeCheck();
@@ -32,7 +33,10 @@ export function createEdge(parts: Parts): (request: Request, connections: Connec
   };
 }
 
-/** The router asks its error handler for all that is thrown, save what it trips over itself, such as `throw undefined`. */
+/**
+ * The router asks its error handler for all that is thrown, save what it trips over itself, such as `throw
+ * undefined`.
+ */
 function answered(parts: Parts, request: Request, exchange: Exchange): Response | Promise<Response> {
   const finish = (response: Response) => finished(parts, request, response, exchange);
   const failed = (error: unknown) => finish(parts.answerError({ error, request, route: undefined }));

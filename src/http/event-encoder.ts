@@ -6,8 +6,8 @@ export type WireEvent = { id: number | string; event: string; data: string };
 const encoder = new TextEncoder();
 
 /**
- * Encodes each event once per format however many readers it has: the bytes are kept with the event object, and go when it goes. `wireOf` says
- * how an event of the engine is told.
+ * Encodes each event once per format however many readers it has: the bytes are kept with the event object, and go
+ * when it goes. `wireOf` says how an event of the engine is told.
  */
 export function createEventEncoder<E extends object>(
   wireOf: (event: E) => WireEvent,
@@ -22,7 +22,10 @@ export function createEventEncoder<E extends object>(
   };
 }
 
-/** `id:`, `event:` and a `data:` line for each line of the data (WHATWG, server-sent events). A line break in id or event is left out. */
+/**
+ * `id:`, `event:` and a `data:` line for each line of the data (WHATWG, server-sent events). A line break in id or
+ * event is left out.
+ */
 export function sseText({ id, event, data }: WireEvent): string {
   const lines = data.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`);
   return `id: ${oneLine(String(id))}\nevent: ${oneLine(event)}\n${lines.join("")}\n`;

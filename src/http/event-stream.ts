@@ -3,9 +3,9 @@ import type { Pace } from "./pace.ts";
 export type StreamFormat = "sse" | "ndjson";
 
 /**
- * Where a stream's events come from. `next` waits for at least one event and hands out all that are there, in order; null at the end. It is
- * called again only when the reader has taken what it got, so a feed needs a bound on what it keeps meanwhile. `close` ends a
- * waiting `next`, and may be called twice.
+ * Where a stream's events come from. `next` waits for at least one event and hands out all that are there, in order;
+ * null at the end. It is called again only when the reader has taken what it got, so a feed needs a bound on what it
+ * keeps meanwhile. `close` ends a waiting `next`, and may be called twice.
  */
 export interface EventFeed<E> {
   next(): Promise<E[] | null>;
@@ -26,7 +26,10 @@ type Parts<E> = {
   failed: (fault: unknown) => void;
 };
 
-/** Bytes handed to the connection at a time: all that this side holds for a reader beyond what the kernel buffers (up to 4 MiB). */
+/**
+ * Bytes handed to the connection at a time: all that this side holds for a reader beyond what the kernel buffers (up
+ * to 4 MiB).
+ */
 const sliceBytesMax = 262_144;
 const encoder = new TextEncoder();
 const beats: Record<StreamFormat, Uint8Array> = { sse: encoder.encode(":\n\n"), ndjson: encoder.encode("\n") };
@@ -77,8 +80,8 @@ export class EventStream<E> {
   }
 
   /**
-   * A feed that fails breaks the connection off, which readers take for what it is. The stream itself is not failed: Bun would print the
-   * failure.
+   * A feed that fails breaks the connection off, which readers take for what it is. The stream itself is not failed:
+   * Bun would print the failure.
    */
   async #fetch(): Promise<void> {
     const tick = this.#parts.pace();

@@ -7,14 +7,17 @@ import { createNetworks } from "./networks.ts";
 import { createSiteCheck } from "./own-site.ts";
 
 /**
- * Who a route is for. `key`: callers with a key of `AUTH_KEY`; without any key configured (loopback only) everybody. `lb`: the same, or
- * the load balancer's key. `trusted`: callers in `TRUSTED_NETWORKS`, or with a key. `job`: a key, or a token for the job in `:id`.
- * `open`: everybody.
+ * Who a route is for. `key`: callers with a key of `AUTH_KEY`; without any key configured (loopback only) everybody.
+ * `lb`: the same, or the load balancer's key. `trusted`: callers in `TRUSTED_NETWORKS`, or with a key. `job`: a key,
+ * or a token for the job in `:id`. `open`: everybody.
  */
 export type AuthMode = "key" | "lb" | "trusted" | "job" | "open";
 
 export type Gate = {
-  /** Lets a request in and says whose it is: `key:<label>`, `lb` or `ip:<address>`. Throws `EngineError` unauthorized or forbidden. */
+  /**
+   * Lets a request in and says whose it is: `key:<label>`, `lb` or `ip:<address>`. Throws `EngineError` unauthorized
+   * or forbidden.
+   */
   admit(mode: Exclude<AuthMode, "job">, request: Request): string;
   /** The same for one job; `job:<id>` for the holder of its token, who also may give it as `?token=`. */
   admitToJob(request: Request, jobId: string): Promise<string>;

@@ -16,8 +16,8 @@ export function routeGuards(app: AnyElysia): RouteGuard[] {
 }
 
 /**
- * Throws `Error` that lists every route that has no guard, or several (all would have to agree), or whose body the router would
- * read before it knows the caller.
+ * Throws `Error` that lists every route that has no guard, or several (all would have to agree), or whose body the
+ * router would read before it knows the caller.
  */
 export function assertEveryRouteGuarded(app: AnyElysia): void {
   const problems = routeGuards(app).flatMap(({ method, path, guards, readsBody }) => [

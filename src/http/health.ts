@@ -26,7 +26,10 @@ export type HealthOptions = {
   page?: (request: Request) => Response | Promise<Response>;
 };
 
-/** `/livez` (this process answers), `/readyz` (it should be sent work), and the `/health` and `/` that the mounted protocols promise. */
+/**
+ * `/livez` (this process answers), `/readyz` (it should be sent work), and the `/health` and `/` that the mounted
+ * protocols promise.
+ */
 export function healthRoutes(options: HealthOptions) {
   const health = pickHealth(options);
   const home = pickHome(options);

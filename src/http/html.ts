@@ -15,7 +15,9 @@ export function htmlPage(html: string, options: { status?: number; policy?: stri
   return new Response(html, { status: options.status ?? 200, headers });
 }
 
-/** Adds what every answer to a browser's navigation carries; a document that came without a policy gets the strictest. */
+/**
+ * Adds what every answer to a browser's navigation carries; a document that came without a policy gets the strictest.
+ */
 export function secureForBrowser({ headers }: Response): void {
   headers.set("x-content-type-options", "nosniff");
   headers.set("referrer-policy", "no-referrer");

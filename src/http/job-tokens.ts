@@ -1,7 +1,9 @@
 import { jwt } from "@elysiajs/jwt";
 import { Elysia } from "elysia";
 
-/** Tokens that read one job and nothing else, for browsers, which cannot send a key with `EventSource` or a download. */
+/**
+ * Tokens that read one job and nothing else, for browsers, which cannot send a key with `EventSource` or a download.
+ */
 export type JobTokens = {
   /** A token for this job that is good for `ttlS` seconds. */
   sign(jobId: string, ttlS: number): Promise<{ token: string; expiresAt: Date }>;

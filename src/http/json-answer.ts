@@ -10,8 +10,8 @@ const jsonHeaders = { "content-type": "application/json" };
 const jsonInit = { headers: jsonHeaders };
 
 /**
- * Turns what a handler returned as plain data into its response, as the router would, and counts its bytes on the way; the length of
- * a response cannot be asked later. Everything else is left to the router.
+ * Turns what a handler returned as plain data into its response, as the router would, and counts its bytes on the
+ * way; the length of a response cannot be asked later. Everything else is left to the router.
  */
 export function answerJson({ responseValue, set, request }: Answered): Response | undefined {
   if (!isPlain(responseValue) || set.cookie !== undefined || typeof set.status === "string") return undefined;

@@ -2,7 +2,10 @@ import { EngineError } from "../errors.ts";
 
 const quote = 0x22;
 const backslash = 0x5c;
-/** Texts in which a number might overflow to infinity: a three-digit exponent, or more digits than the largest number has. */
+/**
+ * Texts in which a number might overflow to infinity: a three-digit exponent, or more digits than the largest number
+ * has.
+ */
 const mayOverflow = /\d[eE]\+?\d{3}|\d{309}/;
 /** `__proto__` in clear, or hidden behind an escape. */
 const mayNameProto = /__proto__|\\u00/;

@@ -3,7 +3,10 @@ import { createHash, timingSafeEqual } from "node:crypto";
 /** Knows keys by their SHA-256 alone. */
 export type Keyring = {
   readonly isEmpty: boolean;
-  /** The label (first 8 hex digits of the key's SHA-256) of the key in a header's value, raw or after `Bearer`; null for a wrong one. */
+  /**
+   * The label (first 8 hex digits of the key's SHA-256) of the key in a header's value, raw or after `Bearer`; null
+   * for a wrong one.
+   */
   labelOf(value: string | null): string | null;
 };
 

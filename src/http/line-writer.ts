@@ -17,8 +17,8 @@ const waitingCharsMax = 4 * 1_048_576;
 const flushMaxMs = 1_000;
 
 /**
- * One write for the lines of a tenth of a second instead of one each: at tens of thousands of requests a second the system call would cost
- * more than the request. A process that ends without `close` loses at most that tenth.
+ * One write for the lines of a tenth of a second instead of one each: at tens of thousands of requests a second the
+ * system call would cost more than the request. A process that ends without `close` loses at most that tenth.
  */
 export function createLineWriter(sink: TextSink): LineWriter {
   let waiting = "";

@@ -20,7 +20,10 @@ export class Listener {
     this.#parts = parts;
   }
 
-  /** Opens the port, once. Throws `ListenError`. `reusePort` stays off: with it a second server would share the port unnoticed. */
+  /**
+   * Opens the port, once. Throws `ListenError`. `reusePort` stays off: with it a second server would share the port
+   * unnoticed.
+   */
   open(): Bun.Server<undefined> {
     const { host, port, idleTimeoutS, bodyBytesMax, answer, answerFault } = this.#parts;
     try {
@@ -40,7 +43,10 @@ export class Listener {
     }
   }
 
-  /** Refuses new connections and waits for requests under way; breaks off those that are left after `graceMs`, and says how many. */
+  /**
+   * Refuses new connections and waits for requests under way; breaks off those that are left after `graceMs`, and
+   * says how many.
+   */
   async close(graceMs: number): Promise<number> {
     const server = this.#server;
     this.#server = null;

@@ -10,7 +10,10 @@ export type Reading = number | { labels: Labels; value: number }[];
 export type Counter = { add(labels?: Labels, by?: number): void };
 export type Histogram = { observe(value: number): void };
 
-/** Metrics of this process. Names are snake case, without the `fairlead_` that is put before them and the suffixes of OpenMetrics. */
+/**
+ * Metrics of this process. Names are snake case, without the `fairlead_` that is put before them and the suffixes of
+ * OpenMetrics.
+ */
 export type Metrics = {
   counter(name: string, help: string): Counter;
   /** A counter that somebody else keeps; asked like a gauge. */

@@ -5,8 +5,8 @@ type Range = [ipaddr.IPv4 | ipaddr.IPv6, number];
 const rememberedMax = 10_000;
 
 /**
- * Whether an address lies in one of the networks (`10.0.0.0/8`, `::1`, `*`). An IPv4 address inside IPv6 counts as the IPv4 one; a text
- * that is no address lies in none. Throws `Error` that names an entry that is no network.
+ * Whether an address lies in one of the networks (`10.0.0.0/8`, `::1`, `*`). An IPv4 address inside IPv6 counts as
+ * the IPv4 one; a text that is no address lies in none. Throws `Error` that names an entry that is no network.
  */
 export function createNetworks(entries: readonly string[]): (address: string) => boolean {
   const everything = entries.includes("*");

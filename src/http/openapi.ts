@@ -35,8 +35,8 @@ const securityOf: Record<AuthMode, Record<string, string[]>[]> = {
 };
 
 /**
- * The OpenAPI document of all routes: what `@elysiajs/swagger` makes of them, with the guards as security, and with the paths that end in a
- * wildcard, which it leaves out. The plugins are read, not served.
+ * The OpenAPI document of all routes: what `@elysiajs/swagger` makes of them, with the guards as security, and with
+ * the paths that end in a wildcard, which it leaves out. The plugins are read, not served.
  */
 export async function openapiDocument(options: OpenapiOptions): Promise<Document> {
   const documentation = {
@@ -44,7 +44,8 @@ export async function openapiDocument(options: OpenapiOptions): Promise<Document
     tags: options.tags ?? [],
     components: { securitySchemes },
   };
-  // The plugin also serves a page that loads its scripts from elsewhere, so it stands in an app of its own that never listens.
+  // The plugin also serves a page that loads its scripts from elsewhere, so it stands in an app of its own that never
+  // listens.
   const reader = new Elysia().use(
     swagger({ path: "/page", specPath: "/document", excludeStaticFile: false, documentation: documentation as object }),
   );

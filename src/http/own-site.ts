@@ -1,9 +1,9 @@
 const loopbackName = /^(?:localhost|(?:[\w-]+\.)+localhost|127(?:\.\d{1,3}){3}|\[::1\])$/i;
 
 /**
- * Requests that are let in for their address and not for a key could be made by any web page that a person on this machine
- * opens. Says what is wrong with one that such a page may have made (a foreign `Origin`, or, on a loopback listener, a foreign name
- * in `Host`, as after DNS rebinding); null when nothing is.
+ * Requests that are let in for their address and not for a key could be made by any web page that a person on this
+ * machine opens. Says what is wrong with one that such a page may have made (a foreign `Origin`, or, on a loopback
+ * listener, a foreign name in `Host`, as after DNS rebinding); null when nothing is.
  */
 export function createSiteCheck(options: {
   isLoopback: boolean;

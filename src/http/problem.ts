@@ -43,8 +43,8 @@ type More = {
 };
 
 /**
- * An answer of our own API: `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`, `instance`, `code`, `errors`,
- * `request_id` and `retryable`, and the headers that its status asks for.
+ * An answer of our own API: `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`,
+ * `instance`, `code`, `errors`, `request_id` and `retryable`, and the headers that its status asks for.
  */
 export function problem(code: RefusalCode, detail: string, more: More = {}): Response {
   const status = more.status ?? usualStatus[code];

@@ -5,7 +5,10 @@ import { requestId } from "./exchange.ts";
 /** What the edge may answer instead of a handler: every refusal of the engine, a wrong method, and our own fault. */
 export type RefusalCode = ErrorCode | "method_not_allowed" | "internal";
 
-/** A request that is not answered as it asked, in the words of no protocol. `detail` and `problems` may be shown to the caller. */
+/**
+ * A request that is not answered as it asked, in the words of no protocol. `detail` and `problems` may be shown to
+ * the caller.
+ */
 export type Refusal = {
   code: RefusalCode;
   /** The usual HTTP status; a protocol may have its own. */
@@ -22,7 +25,10 @@ export type Refusal = {
 /** A refusal in the words of one protocol. Total: it answers every code. */
 export type Refuse = (refusal: Refusal) => Response;
 
-/** The usual HTTP status of every code. `invalid` is 422 when it says which fields are wrong, and 400 when the whole is. */
+/**
+ * The usual HTTP status of every code. `invalid` is 422 when it says which fields are wrong, and 400 when the whole
+ * is.
+ */
 export const usualStatus: Record<RefusalCode, number> = {
   invalid: 400,
   unauthorized: 401,

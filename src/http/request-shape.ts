@@ -3,9 +3,9 @@ const urlShape = /^http:\/\/[^/?#@\\\s,]{1,262}\//;
 const knownHostsMax = 1_000;
 
 /**
- * Tells requests whose URL means the same to everybody from those made to confuse: Bun builds `request.url` from the `Host`
- * line, joins two such lines into one, and gives a bare path when the host is missing or odd; the router looks for the
- * first slash of whatever it is given (security.md, facts 13 and 16).
+ * Tells requests whose URL means the same to everybody from those made to confuse: Bun builds `request.url` from the
+ * `Host` line, joins two such lines into one, and gives a bare path when the host is missing or odd; the router looks
+ * for the first slash of whatever it is given (security.md, facts 13 and 16).
  */
 export function createShapeCheck(): (request: Request) => boolean {
   // Hosts that passed, so that the usual request costs two comparisons.

@@ -23,9 +23,9 @@ export type RootOptions = {
 type AnswerError = (thrown: { error: unknown; request: Request; route: string | undefined }) => Response;
 
 /**
- * The app with everything mounted. The error handler comes before the mounts, so that it is the one that is asked, for every route: one
- * left without would send the message of a fault to the caller. `standardHostname: false`, or the router looks for the path behind
- * the eleventh character of the URL (elysia #748).
+ * The app with everything mounted. The error handler comes before the mounts, so that it is the one that is asked,
+ * for every route: one left without would send the message of a fault to the caller. `standardHostname: false`, or
+ * the router looks for the path behind the eleventh character of the URL (elysia #748).
  */
 export function createRoot(options: RootOptions, withDocs: boolean, answerError: AnswerError): AnyElysia {
   const { gate, surfaces, rooms = [] } = options;

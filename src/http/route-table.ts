@@ -8,8 +8,8 @@ export type RouteTable = {
   /** The methods that a path knows, for `Allow`; empty for an unknown path. */
   methodsAt(path: string): string[];
   /**
-   * Who words refusals: the surface that has the route (its pattern, when one matched), else the one with the longest prefix of the path, else
-   * the only protocol there is, else our own API's words.
+   * Who words refusals: the surface that has the route (its pattern, when one matched), else the one with the longest
+   * prefix of the path, else the only protocol there is, else our own API's words.
    */
   ownerOf(path: string, route: string | undefined): Refuse;
 };

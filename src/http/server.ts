@@ -19,7 +19,9 @@ export type ServerOptions = RootOptions & {
   streams: Streams;
   /** Takes the lines of the access log instead of stderr. */
   writeLine?: (line: string) => void;
-  /** Seconds a connection may stand still; 30 unless said. Never 0, which would also lift the floor under slow bodies. */
+  /**
+   * Seconds a connection may stand still; 30 unless said. Never 0, which would also lift the floor under slow bodies.
+   */
   idleTimeoutS?: number;
 };
 
@@ -28,8 +30,8 @@ export type HttpServer = {
   /** Opens the listener. Throws `ListenError` when the port or the address cannot be had. */
   listen(): Promise<{ url: string; port: number }>;
   /**
-   * Tells open streams to come back, refuses new connections, waits for requests under way up to `graceMs` (10 s unless said), breaks off the
-   * rest and says how many those were. May be called twice, or without `listen`.
+   * Tells open streams to come back, refuses new connections, waits for requests under way up to `graceMs` (10 s
+   * unless said), breaks off the rest and says how many those were. May be called twice, or without `listen`.
    */
   stop(graceMs?: number): Promise<{ brokenOff: number }>;
 };
@@ -41,8 +43,8 @@ const idleTimeoutUsualS = 30;
 const stopGraceUsualMs = 10_000;
 
 /**
- * The one listener with everything mounted. Throws `Error` when a route is not guarded (`assertEveryRouteGuarded`), so that a forgotten guard
- * is found at the first start.
+ * The one listener with everything mounted. Throws `Error` when a route is not guarded (`assertEveryRouteGuarded`),
+ * so that a forgotten guard is found at the first start.
  */
 export function createServer(options: ServerOptions): HttpServer {
   const { config, streams } = options;

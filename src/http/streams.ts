@@ -6,7 +6,9 @@ import { createPace } from "./pace.ts";
 export type StreamOptions<E> = {
   request: Request;
   feed: EventFeed<E>;
-  /** Made once with `createEventEncoder` for all streams of such events, so that readers share the bytes of an event. */
+  /**
+   * Made once with `createEventEncoder` for all streams of such events, so that readers share the bytes of an event.
+   */
   encoder: (format: StreamFormat) => (event: E) => Uint8Array;
   format: StreamFormat;
   headers?: Record<string, string>;
@@ -15,8 +17,8 @@ export type StreamOptions<E> = {
 /** The open event streams of this process. */
 export type Streams = {
   /**
-   * A response that hands out a feed until it ends, its reader leaves or stands still, or the service stops. It owns the feed from here on,
-   * and closes it.
+   * A response that hands out a feed until it ends, its reader leaves or stands still, or the service stops. It owns
+   * the feed from here on, and closes it.
    */
   respond<E>(options: StreamOptions<E>): Response;
   /** Ends every stream, now and from now on, with the word to come back, and closes their feeds. */
@@ -29,7 +31,10 @@ const contentTypes: Record<StreamFormat, string> = {
   ndjson: "application/x-ndjson; charset=utf-8",
 };
 
-/** `heartbeatMs` must be less than the listener's idle timeout (30 s), which would end a silent stream; `retryMs` is what readers are told to wait before they come back. */
+/**
+ * `heartbeatMs` must be less than the listener's idle timeout (30 s), which would end a silent stream; `retryMs` is
+ * what readers are told to wait before they come back.
+ */
 export function createStreams(log: Log, options: { heartbeatMs?: number; retryMs?: number } = {}): Streams {
   const open = new Set<{ shutDown(): void }>();
   const pace = createPace(() => open.size);

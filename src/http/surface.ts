@@ -6,7 +6,10 @@ export type Surface = {
   name: string;
   /** Its routes. Errors that its handlers throw are worded by `refuse`; an `onError` of its own is not asked. */
   plugin: AnyElysia;
-  /** Beginnings of the paths that are its own even where no route is, such as `/api/jobs`; the longest of all surfaces wins. */
+  /**
+   * Beginnings of the paths that are its own even where no route is, such as `/api/jobs`; the longest of all surfaces
+   * wins.
+   */
   prefixes: string[];
   refuse: Refuse;
   /** Its own answer to `GET /health`, given when it is the only protocol mounted, or when the edge picks it. */

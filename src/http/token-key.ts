@@ -4,7 +4,10 @@ import { join } from "node:path";
 
 const keyBytes = 32;
 
-/** The secret of job tokens in `<dataDir>/token.key` (mode 0600), made at the first call. Processes on one directory get the same. */
+/**
+ * The secret of job tokens in `<dataDir>/token.key` (mode 0600), made at the first call. Processes on one directory
+ * get the same.
+ */
 export async function readTokenKey(dataDir: string): Promise<Uint8Array> {
   const path = join(dataDir, "token.key");
   const present = await readIfThere(path);

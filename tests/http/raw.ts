@@ -2,8 +2,8 @@
 export type RawAnswer = { status: number; text: string; isClosed: boolean };
 
 /**
- * Sends bytes as they are and collects what comes back until the peer closes, a whole answer is there, or `maxMs` is over. `parts` are sent one
- * after the other, each in a packet of its own.
+ * Sends bytes as they are and collects what comes back until the peer closes, a whole answer is there, or `maxMs` is
+ * over. `parts` are sent one after the other, each in a packet of its own.
  */
 export async function sendRaw(port: number, parts: (string | Uint8Array)[], maxMs = 3_000): Promise<RawAnswer> {
   const chunks: Uint8Array[] = [];
