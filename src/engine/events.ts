@@ -7,6 +7,7 @@ import { linesJson, type TimedEvent } from "./history.ts";
 import type { JobEvent } from "./hub.ts";
 import { announceAfter } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
+import { readLines } from "./read-lines.ts";
 
 /** Events of one run, added together. */
 type Append = { task: Claimed; events: TimedEvent[]; lines: string; isRepeat: boolean };
@@ -36,11 +37,11 @@ export function createAppender(engine: Engine): Appender {
 
 async function writeGroup(engine: Engine, group: Append[]): Promise<boolean[]> {
   const there = await alreadyWritten(engine, group);
-  const fresh = group.filter((entry) => !there.has(entry));
+  const fresh = mergedByRun(group.filter((entry) => !there.has(entry)));
   const lastSeqs = await write(engine, fresh);
   for (const { task, events } of fresh) {
     const lastSeq = lastSeqs.get(task.runId);
-    if (lastSeq !== undefined) tellSubscribers(engine, task.jobId, lastSeq, events, "", null);
+    if (lastSeq !== undefined) tellSubscribers(engine, task.jobId, lastSeq, events, null);
   }
   for (const { task } of there) engine.hub.poke(task.jobId);
   const told = fresh.filter(({ task }) => lastSeqs.has(task.runId));
@@ -51,7 +52,18 @@ async function writeGroup(engine: Engine, group: Append[]): Promise<boolean[]> {
   return group.map((entry) => there.has(entry) || lastSeqs.has(entry.task.runId));
 }
 
-/** Number of the newest event, by run. A run has one append on its way at a time. */
+/** A statement that updates a job's row twice would do it once. */
+function mergedByRun(group: Append[]): Append[] {
+  const byRun = Map.groupBy(group, ({ task }) => task.runId);
+  return [...byRun.values()].map((entries) => {
+    const [first] = entries as [Append, ...Append[]];
+    if (entries.length === 1) return first;
+    const events = entries.flatMap((entry) => entry.events);
+    return { ...first, events, lines: linesJson(events) };
+  });
+}
+
+/** Number of the newest event, by run. */
 async function write(engine: Engine, group: Append[]): Promise<Map<string, number>> {
   if (group.length === 0) return new Map();
   const rows = await engine.db.hot.unsafe<{ run_id: string; last_seq: number }[]>(
@@ -93,16 +105,11 @@ export async function addEvents(tx: Runs, jobId: string, runId: string | null, e
 
 /** Events after number `after`, in order: those of up to `rowsMax` rows, and none when there are none. */
 export async function eventsAfter(runs: Runs, jobId: string, after: number, rowsMax: number): Promise<JobEvent[]> {
-  // The text of `d` is taken as it stands: parsed and written again, numbers would lose their digits.
-  return runs.unsafe<JobEvent[]>(
-    `SELECT (e.seq - e.count + l.n)::int AS seq, (l.line->>'t')::int AS task,
-       coalesce(l.line->>'at', to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) AS at, l.line->>'k' AS kind,
-       (l.line->'d')::text AS data
-     FROM (SELECT seq, count, at, lines FROM events WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) e,
-       json_array_elements(e.lines) WITH ORDINALITY AS l(line, n)
-     WHERE e.seq - e.count + l.n > $2
-     ORDER BY 1`,
+  const rows = await runs.unsafe<{ seq: number; at: string; lines: string }[]>(
+    `SELECT seq, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, lines::text AS lines
+     FROM events WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`,
     [jobId, after, rowsMax],
     { prepare: true },
   );
+  return rows.flatMap((row) => readLines(row.seq, row.at, row.lines)).filter((event) => event.seq > after);
 }
