@@ -32,14 +32,12 @@ export async function claim(
   });
   engine.view.waiting = Math.max(0, engine.view.waiting - taken);
   if (rows.some((row) => row.webhook !== null)) engine.onDelivery();
-  const at = new Date().toISOString();
   for (const row of rows) {
     tellSubscribers(
       engine,
       row.job_id,
       row.last_seq,
       [{ kind: "status", task: row.index, data: startedData(row.attempt) }],
-      at,
       null,
     );
   }

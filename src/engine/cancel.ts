@@ -25,7 +25,7 @@ export async function cancel(engine: Engine, jobId: string): Promise<Cancelled> 
   for (const message of done.messages) afterPut(engine, message);
   engine.onDelivery();
   const ending = { kind: "final", outcome: "cancelled", status: "cancelled", outputJson: null, error } as const;
-  tellSubscribers(engine, jobId, done.lastSeq, done.events, new Date().toISOString(), ending);
+  tellSubscribers(engine, jobId, done.lastSeq, done.events, ending);
   return "cancelled";
 }
 

@@ -1,13 +1,14 @@
 import type { Engine } from "./context.ts";
-import { eventsAfter } from "./events.ts";
+import { readPage } from "./feed-pages.ts";
 import type { JobEvent } from "./hub.ts";
 import { readStatus } from "./read.ts";
 import { isFinal } from "./status.ts";
 
-const rowsMax = 200;
 /** More unread live events than this are forgotten and read from the database when their reader gets to them. */
 const bufferMax = 1_000;
+/** The floor under notifications; and, with nobody else on the database, under answers that were lost. */
 const pollEveryMs = 2_000;
+const pollAloneEveryMs = 30_000;
 
 /**
  * A job's history from `after` on, then what happens live, without a gap and without a repeat, until the job is final.
@@ -42,7 +43,7 @@ export class JobFeed {
       if (this.#ended) return null;
       if (this.#mustRead) {
         this.#mustRead = false;
-        const rows = await eventsAfter(this.#engine.db.sql, this.#jobId, this.#last, rowsMax);
+        const rows = await readPage(this.#engine, this.#jobId, this.#last);
         if (rows.length > 0) {
           this.#mustRead = true;
           return this.#handOut(rows);
@@ -93,10 +94,13 @@ export class JobFeed {
 
   async #news(): Promise<void> {
     if (this.#buffer.length > 0 || this.#mustRead || this.#closed) return;
-    const poll = setTimeout(() => {
-      this.#mustRead = this.#engine.view.hasPeers;
-      this.#wake?.();
-    }, pollEveryMs);
+    const poll = setTimeout(
+      () => {
+        this.#mustRead = true;
+        this.#wake?.();
+      },
+      this.#engine.view.hasPeers ? pollEveryMs : pollAloneEveryMs,
+    );
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
     });

@@ -51,13 +51,12 @@ async function writeGroup(engine: Engine, group: Ended[]): Promise<boolean[]> {
     { prepare: true },
   );
   const lastSeqs = new Map(rows.map((row) => [row.run_id, row.last_seq]));
-  const at = new Date().toISOString();
   const recorded = group.map(({ task, ending, events }) => {
     const lastSeq = lastSeqs.get(task.runId);
     // A second end of the same run in this group is as late as one in the next.
     lastSeqs.delete(task.runId);
     if (lastSeq === undefined) engine.hub.poke(task.jobId);
-    else tellSubscribers(engine, task.jobId, lastSeq, events, at, ending);
+    else tellSubscribers(engine, task.jobId, lastSeq, events, ending);
     return lastSeq !== undefined;
   });
   const told = group.filter((_, index) => recorded[index]);

@@ -28,7 +28,8 @@ export class Hub {
     return this.#listeners.has(jobId);
   }
 
-  publish(jobId: string, events: JobEvent[]): void {
+  /** Null says that there are new ones in the database. */
+  publish(jobId: string, events: JobEvent[] | null): void {
     for (const listener of this.#listeners.get(jobId) ?? []) listener(events);
   }
 

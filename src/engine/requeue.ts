@@ -92,7 +92,7 @@ async function requeue(engine: Engine, jobId: string, change: Change): Promise<v
     return { message, event, lastSeq };
   });
   afterPut(engine, message);
-  tellSubscribers(engine, jobId, lastSeq, [event], new Date().toISOString(), null);
+  tellSubscribers(engine, jobId, lastSeq, [event], null);
 }
 
 async function lockJob(tx: Runs, jobId: string): Promise<Row> {

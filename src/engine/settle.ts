@@ -39,7 +39,7 @@ export async function settleTask(
   if (done.next.start !== null) engine.lane?.run(done.next.start);
   for (const message of done.messages) afterPut(engine, message);
   if (done.tells) engine.onDelivery();
-  tellSubscribers(engine, task.jobId, done.lastSeq, done.events, new Date().toISOString(), done.end);
+  tellSubscribers(engine, task.jobId, done.lastSeq, done.events, done.end);
   return done.ending.kind === "again" ? "again" : "recorded";
 }
 
