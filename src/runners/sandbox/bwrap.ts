@@ -4,7 +4,8 @@ import { type BwrapFiles, bwrapFiles } from "./bwrap-files.ts";
 import { dataMbFor, descriptors, firstProcess, type Shell } from "./first-process.ts";
 import { type SandboxDriver, fixedLimits, type SandboxRun, type SandboxSpec } from "./driver.ts";
 import type { Machine } from "./machine.ts";
-import { probeDriver } from "./probe.ts";
+import { isolationChecks, limitChecks } from "./probe.ts";
+import { probeHere } from "./probe-here.ts";
 import { childrenOf, descendantsOf, processesTagged } from "./processes.ts";
 import { isTimeout, sandboxRun } from "./run.ts";
 import { spawnFirst } from "./spawn.ts";
@@ -36,19 +37,10 @@ export function createBwrapDriver(options: BwrapOptions): SandboxDriver {
     name: "bwrap",
     cutsNetwork: true,
     endsWhole: true,
-    probe: () => probe(driver, options),
+    probe: () => probeHere(driver, options.machine, [...isolationChecks, ...limitChecks]),
     start: (spec) => start(options, files, spec),
   };
   return driver;
-}
-
-async function probe(driver: SandboxDriver, { machine }: BwrapOptions): Promise<string | null> {
-  const identity = machine.accounts?.take(null) ?? null;
-  try {
-    return await probeDriver(driver, { parent: machine.dataDir, identity });
-  } finally {
-    if (identity !== null) machine.accounts?.give(identity);
-  }
 }
 
 function start(options: BwrapOptions, files: BwrapFiles, spec: SandboxSpec): SandboxRun {

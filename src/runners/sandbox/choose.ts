@@ -53,13 +53,20 @@ export async function chooseSandbox(options: SandboxOptions): Promise<SandboxCho
 
 async function decide(options: SandboxOptions, machine: Machine): Promise<SandboxChoice> {
   const { mode } = options;
-  const wrong = machine.unreachable === null ? null : describeUnreachable(options, machine.unreachable);
-  if (mode === "none" && wrong === null) return withoutIsolation(options, machine, "SANDBOX=none");
-  const bwrap = wrong === null && mode !== "none" ? await tryBwrap(options, machine) : (wrong ?? "");
+  const chosen = await firstThatHolds(options, machine);
+  if (typeof chosen !== "string") return chosen;
+  if (mode !== "auto") throw new EngineError("unavailable", `SANDBOX=${mode} cannot be had here: ${chosen}`);
+  return unavailable(machine, chosen);
+}
+
+/** The choice, or why there is none. */
+async function firstThatHolds(options: SandboxOptions, machine: Machine): Promise<SandboxChoice | string> {
+  const { mode, loopback, embedded } = options;
+  if (machine.unreachable !== null) return describeUnreachable(options, machine.unreachable);
+  if (mode === "none") return await withoutIsolation(options, machine, "SANDBOX=none");
+  const bwrap = await tryBwrap(options, machine);
   if (typeof bwrap !== "string") return isolated(options, machine, bwrap);
-  if (mode !== "auto") throw new EngineError("unavailable", `SANDBOX=${mode} cannot be had here: ${bwrap}`);
-  if (wrong === null && options.loopback && options.embedded) return withoutIsolation(options, machine, bwrap);
-  return unavailable(machine, bwrap);
+  return mode === "auto" && loopback && embedded ? await withoutIsolation(options, machine, bwrap) : bwrap;
 }
 
 /** The driver once its probe holds, else what is wrong with the fix. */
@@ -90,9 +97,16 @@ function isolated(options: SandboxOptions, machine: Machine, driver: SandboxDriv
   };
 }
 
-function withoutIsolation(options: SandboxOptions, machine: Machine, why: string): SandboxChoice {
+async function withoutIsolation(
+  options: SandboxOptions,
+  machine: Machine,
+  why: string,
+): Promise<SandboxChoice | string> {
   const describe = () => `none: limits only, network open, ${accountOf(machine)}, ${memoryOf(machine)}`;
   const driver = createNoneDriver({ tag: options.tag, machine, otherTasks: otherTasks(machine, false) });
+  const wrong = await driver.probe();
+  if (wrong !== null)
+    return `scripts do not run even without isolation (${wrong}); bash, coreutils and procfs are needed`;
   return {
     tier: "none",
     description: `scripts are NOT isolated (${describe()}): ${why}`,

@@ -56,6 +56,8 @@ export type SandboxRun = {
   processes(): number[];
   /** Kills the whole tree and looks until nothing of it is left; resolves with how many would not die. */
   kill(): Promise<number>;
+  /** The least that can be done when something of ours went wrong: the first process is killed, and nothing is looked at. */
+  abandon(): void;
 };
 
 /** One way to isolate a command. `start` throws only when the process cannot be spawned at all. */

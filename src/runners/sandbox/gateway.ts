@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmdirSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import type { RunIdentity } from "./driver.ts";
@@ -23,8 +23,8 @@ const script = `mount --rbind "$1" "$2" && echo R && exec cat >/dev/null`;
  * Opens a mount namespace of its own in which `directory` is also mounted at a place that can be reached. It is held by
  * a process that ends with the server, and with it the namespace. Resolves with the reason when it cannot be had.
  */
-export async function openGateway(directory: string): Promise<Gateway | string> {
-  const place = reachablePlace();
+export async function openGateway(directory: string, tag: string): Promise<Gateway | string> {
+  const place = reachablePlace(tag);
   const holder = Bun.spawn(
     ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "gateway", directory, place],
     { stdio: ["pipe", "pipe", "pipe"], env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" } },
@@ -49,9 +49,14 @@ export async function openGateway(directory: string): Promise<Gateway | string> 
   };
 }
 
-function reachablePlace(): string {
+/** The same after a restart, so that a server that was killed leaves one empty directory and not one each time. */
+function reachablePlace(tag: string): string {
   const parent = isReachable(tmpdir()) ? tmpdir() : "/tmp";
-  const place = mkdtempSync(join(parent, "fairlead-gate-"));
+  const usual = join(parent, `fairlead-gate-${tag}`);
+  const found = lstatSync(usual, { throwIfNoEntry: false });
+  if (found === undefined) mkdirSync(usual);
+  const isOurs = found === undefined || (found.isDirectory() && found.uid === process.getuid?.());
+  const place = isOurs ? usual : mkdtempSync(`${usual}-`);
   chmodSync(place, 0o755);
   return place;
 }

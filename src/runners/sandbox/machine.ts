@@ -31,7 +31,7 @@ export async function openMachine(tag: string, dataDir: string): Promise<Machine
   const range = findAccountRange();
   if (range !== null) openWay(dataDir, dataDir);
   const cgroups = findCgroups(tag);
-  const gate = range === null || isReachable(dataDir) ? null : await openGateway(dataDir);
+  const gate = range === null || isReachable(dataDir) ? null : await openGateway(dataDir, tag);
   const gateway = typeof gate === "string" ? null : gate;
   return {
     accounts: range === null ? null : createAccounts(range),

@@ -1,6 +1,8 @@
 import { dataMbFor, firstProcess } from "./first-process.ts";
 import type { SandboxDriver, SandboxRun, SandboxSpec } from "./driver.ts";
 import type { Machine } from "./machine.ts";
+import { limitChecks } from "./probe.ts";
+import { probeHere } from "./probe-here.ts";
 import { descendantsOf, processesOf, processesTagged, startTimeOf } from "./processes.ts";
 import { groupMembers } from "./run-cgroup.ts";
 import { isTimeout, sandboxRun } from "./run.ts";
@@ -23,13 +25,14 @@ export type NoneOptions = {
  * account of its own. Its processes are found by tree, tag, account and control group, whichever there are.
  */
 export function createNoneDriver(options: NoneOptions): SandboxDriver {
-  return {
+  const driver: SandboxDriver = {
     name: "none",
     cutsNetwork: false,
     endsWhole: false,
-    probe: () => Promise.resolve(null),
+    probe: () => probeHere(driver, options.machine, limitChecks),
     start: (spec) => start(options, spec),
   };
+  return driver;
 }
 
 function start(options: NoneOptions, spec: SandboxSpec): SandboxRun {

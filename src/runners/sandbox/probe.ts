@@ -9,7 +9,16 @@ const limits: Limits = { wallS: 20, cpuS: 10, memoryMb: 512, processes: 64, file
 const probeMs = 20_000;
 
 /** Each names what would be wrong; run as a script in the sandbox. What it prints fails the probe. */
-const checks: [wrong: string, shell: string][] = [
+export type Check = readonly [wrong: string, shell: string];
+
+/** What every tier promises. */
+export const limitChecks: readonly Check[] = [
+  ["the payload's directory cannot be written to", `touch "$HOME/probe"`],
+  ["/tmp cannot be written to", `at=$(mktemp /tmp/probe-XXXXXX) && rm "$at"`],
+  ["limits do not hold", `[ "$(ulimit -c)" = 0 ] && [ "$(ulimit -f)" = 4096 ]`],
+];
+
+export const isolationChecks: readonly Check[] = [
   ["the seccomp filter is not in force", `grep -q '^Seccomp:[[:space:]]*2$' /proc/self/status`],
   ["new privileges can be gained", `grep -q '^NoNewPrivs:[[:space:]]*1$' /proc/self/status`],
   ["capabilities are left", `grep -q '^CapEff:[[:space:]]*0*$' /proc/self/status`],
@@ -20,16 +29,14 @@ const checks: [wrong: string, shell: string][] = [
   ["/dev can be written to", `! touch /dev/probe`],
   ["/etc of the machine can be seen", `[ ! -e /etc/shadow ]`],
   ["there is a network", `! grep -qv -e '^Inter' -e '^ face' -e '^ *lo:' /proc/net/dev`],
-  ["the payload's directory cannot be written to", `touch /work/probe`],
-  ["/tmp cannot be written to", `touch /tmp/probe`],
-  ["the environment leaks", `[ -z "$FAIRLEAD_PROBE_LEAK" ]`],
-  ["limits do not hold", `[ "$(ulimit -c)" = 0 ] && [ "$(ulimit -f)" = 4096 ]`],
+  ["the environment is not the one that was given", `[ "$HOME:\${LD_PRELOAD-}\${BASH_ENV-}" = /work: ]`],
 ];
 
 export type ProbeOptions = {
   /** Where the trial directory is made: where payloads are, so that reaching them is tried as well. */
   parent: string;
   identity: RunIdentity | null;
+  checks: readonly Check[];
 };
 
 /** Starts the driver once for real. Resolves with null when every check holds, else with what is wrong. */
@@ -37,7 +44,7 @@ export async function probeDriver(driver: SandboxDriver, options: ProbeOptions):
   const directory = mkdtempSync(join(options.parent, "probe-"));
   const output = join(mkdtempSync(join(tmpdir(), "fairlead-probe-")), "output");
   try {
-    writeFileSync(join(directory, "run.sh"), checks.map(asLine).join("\n"));
+    writeFileSync(join(directory, "run.sh"), options.checks.map(asLine).join("\n"));
     if (options.identity !== null) chownSync(directory, options.identity.uid, options.identity.gid);
     return await tryOnce(driver, directory, output, options.identity);
   } catch (fault) {
@@ -67,6 +74,6 @@ async function tryOnce(driver: SandboxDriver, directory: string, output: string,
   return wrong.length === 0 ? null : wrong.join("; ");
 }
 
-function asLine([wrong, shell]: [string, string]): string {
+function asLine([wrong, shell]: Check): string {
   return `( ${shell} ) >/dev/null 2>&1 || echo "${wrong}"`;
 }

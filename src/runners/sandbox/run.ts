@@ -32,6 +32,11 @@ export function sandboxRun(spawned: Spawned, members: Membership): SandboxRun {
       spawned.release();
       return await killUntilGone(spawned, members);
     },
+    abandon: () => {
+      spawned.forbid();
+      killFirst(spawned);
+      spawned.release();
+    },
   };
 }
 
@@ -49,6 +54,11 @@ function killOnce(spawned: Spawned, members: Membership): void {
   const found = members.find().filter((pid) => pid !== spawned.pid);
   for (const pid of found) signalProcess(pid, "SIGSTOP");
   for (const pid of members.find()) if (pid !== spawned.pid) signalProcess(pid, "SIGKILL");
+  killFirst(spawned);
+}
+
+/** Its number may belong to another process once it has been collected. */
+function killFirst(spawned: Spawned): void {
   if (spawned.hasExited()) return;
   signalProcess(-spawned.pid, "SIGKILL");
   signalProcess(spawned.pid, "SIGKILL");

@@ -57,17 +57,22 @@ export function spawnFirst(options: SpawnOptions): Spawned {
     go: () => {
       if (isForbidden || child.exitCode !== null || child.signalCode !== null) return false;
       child.stdin.write("go\n");
-      child.stdin.flush();
+      void ignoringClosed(child.stdin.flush());
       return true;
     },
     forbid: () => {
       isForbidden = true;
     },
     release: () => {
-      child.stdin.end();
+      void ignoringClosed(child.stdin.end());
     },
     hasExited: () => child.exitCode !== null || child.signalCode !== null,
   };
+}
+
+/** The other end may close at any moment; that it did is told by the exit. */
+async function ignoringClosed(write: unknown): Promise<void> {
+  await Promise.allSettled([write]);
 }
 
 function describeExit(child: Subprocess, status: string, serverPeakMb: number): SandboxExit {
@@ -104,14 +109,15 @@ type Status = { first: Promise<boolean>; whole(): Promise<string> };
 function readStatus(stream: ReadableStream<Uint8Array>): Status {
   let text = "";
   const { promise: first, resolve } = Promise.withResolvers<boolean>();
-  const ended = (async () => {
+  const read = async () => {
     const decoder = new TextDecoder();
     for await (const chunk of stream) {
       text = (text + decoder.decode(chunk, { stream: true })).slice(0, statusCharsMax);
       if (isReady(text)) resolve(true);
     }
-    resolve(isReady(text));
-  })();
+  };
+  // A channel that breaks has said what it had to say.
+  const ended = Promise.allSettled([read()]).then(() => resolve(isReady(text)));
   return {
     first,
     // A process that outlives the first one may hold the channel open, where no namespace ends it.

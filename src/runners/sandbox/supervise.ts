@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import type { RunFacts, StopReason } from "../contract.ts";
 import type { Limits } from "../limits.ts";
@@ -65,54 +66,40 @@ export function runSandboxed(sandbox: Sandbox, command: SandboxedCommand): Sandb
   return { done, stop: stopping.stop };
 }
 
+/** One run and all that belongs to it. */
+type Job = { sandbox: Sandbox; command: SandboxedCommand; stopping: Stopping; prepared: Prepared; run: SandboxRun };
+
 async function perform(sandbox: Sandbox, command: SandboxedCommand, stopping: Stopping): Promise<SandboxedEnd> {
   const prepared = await prepareRun(sandbox, command);
   try {
     const run = sandbox.driver.start(prepared.spec);
     prepared.release();
-    return await carryThrough(sandbox, command, stopping, prepared, run);
+    return await carryThrough({ sandbox, command, stopping, prepared, run });
   } finally {
     await prepared.clear();
   }
 }
 
-async function carryThrough(
-  sandbox: Sandbox,
-  command: SandboxedCommand,
-  stopping: Stopping,
-  prepared: Prepared,
-  run: SandboxRun,
-): Promise<SandboxedEnd> {
-  if (!(await comesUp(run, prepared.cgroup, stopping))) {
-    await run.kill();
-    const { fault } = await run.exited;
-    return neverStarted(sandbox, command, stopping, fault ?? `the sandbox did not come up within ${readyMs / 1_000} s`);
+async function carryThrough(job: Job): Promise<SandboxedEnd> {
+  const { sandbox, command, stopping, prepared, run } = job;
+  try {
+    if (!(await comesUp(run, prepared.cgroup, stopping))) return await neverCameUp(job);
+    const startedAt = performance.now();
+    const hold = holdToLimits(job);
+    const exit = await Promise.race([run.exited, hold.stuck]);
+    const reason = stopping.reason();
+    const wallMs = performance.now() - startedAt;
+    hold.release();
+    const isOver = sandbox.driver.endsWhole && exit?.endedItself === true;
+    const survivors = reason !== null ? await hold.ladder : isOver ? 0 : await run.kill();
+    await prepared.finishOutput();
+    const facts = { ...factsOf(sandbox, command), ...measured(exit, hold.watch, prepared.cgroup), wallMs };
+    const outOfMemoryKills = prepared.cgroup?.outOfMemoryKills() ?? 0;
+    return { reason, fault: null, outOfMemoryKills, survivors, facts };
+  } catch (fault) {
+    run.abandon();
+    throw fault;
   }
-  const startedAt = performance.now();
-  const watch = watchRun({
-    directory: command.directory,
-    limits: command.limits,
-    cgroup: prepared.cgroup,
-    entriesMax: command.entriesMax ?? entriesMaxDefault,
-    processes: run.processes,
-    onExceeded: stopping.stop,
-  });
-  const deadline = setTimeout(() => stopping.stop(tooLong(command)), wallMsOf(command));
-  const ladder = stopping.asked.then((reason) => {
-    watch.look();
-    return climbDown(run, sandbox.driver.endsWhole, graceMsFor(reason, command.graceMs));
-  });
-  const exit = await run.exited;
-  const reason = stopping.reason();
-  const wallMs = performance.now() - startedAt;
-  clearTimeout(deadline);
-  watch.stop();
-  const isOver = sandbox.driver.endsWhole && exit.endedItself;
-  const survivors = reason !== null ? await ladder : isOver ? 0 : await run.kill();
-  await prepared.finishOutput();
-  const outOfMemoryKills = prepared.cgroup?.outOfMemoryKills() ?? 0;
-  const facts = { ...factsOf(sandbox, command), ...measured(exit, watch, prepared.cgroup), wallMs };
-  return { reason, fault: null, outOfMemoryKills, survivors, facts };
 }
 
 /** True once the command has been let go. */
@@ -127,12 +114,47 @@ async function comesUp(run: SandboxRun, cgroup: RunCgroup | null, stopping: Stop
   return stopping.reason() === null && run.go();
 }
 
-/** Everything the command starts inherits it. */
+async function neverCameUp({ sandbox, command, stopping, run }: Job): Promise<SandboxedEnd> {
+  await run.kill();
+  const exit = await within(readyMs, run.exited);
+  const fault = exit?.fault ?? `it did not come up within ${readyMs / 1_000} s, or was killed (${exit?.signal})`;
+  return neverStarted(sandbox, command, stopping, fault);
+}
+
+/** Everything that can end the run from outside, until it is released. */
+function holdToLimits({ sandbox, command, stopping, prepared, run }: Job) {
+  const watch = watchRun({
+    directory: command.directory,
+    limits: command.limits,
+    cgroup: prepared.cgroup,
+    entriesMax: command.entriesMax ?? entriesMaxDefault,
+    processes: run.processes,
+    onExceeded: stopping.stop,
+  });
+  const deadline = setTimeout(() => stopping.stop(tooLong(command)), wallMsOf(command));
+  const ladder = stopping.asked.then((reason) => {
+    watch.look();
+    return climbDown(run, sandbox.driver.endsWhole, graceMsFor(reason, command.graceMs));
+  });
+  const release = () => {
+    clearTimeout(deadline);
+    watch.stop();
+  };
+  return { watch, ladder, release, stuck: stuckAfter(ladder, run) };
+}
+
+/** Null when the tree would not die, which is no reason to wait for it for ever; else the exit. */
+async function stuckAfter(ladder: Promise<number>, run: SandboxRun): Promise<SandboxExit | null> {
+  return (await ladder) > 0 ? null : await run.exited;
+}
+
+/** Everything the command starts inherits both; a kernel with autogroups weighs sessions, and the other only within one. */
 function lowerPriority(pid: number): void {
   try {
     setPriority(pid, fixedLimits.niceness);
+    writeFileSync(`/proc/${pid}/autogroup`, String(fixedLimits.niceness));
   } catch {
-    // It ended already; its exit says why.
+    // It ended already, as its exit will say, or the kernel has no autogroups.
   }
 }
 
@@ -182,9 +204,10 @@ function factsOf(sandbox: Sandbox, { limits }: SandboxedCommand): RunFacts {
 }
 
 /** The group's own peak counts the files it read too, so it is asked only about runs too short to be looked at. */
-function measured(exit: SandboxExit, watch: Watch, cgroup: RunCgroup | null): Partial<RunFacts> {
-  const seen = [exit.maxRssMb, watch.peakMb()].filter((mb) => mb !== null);
+function measured(exit: SandboxExit | null, watch: Watch, cgroup: RunCgroup | null): Partial<RunFacts> {
+  const seen = [exit?.maxRssMb ?? null, watch.peakMb()].filter((mb) => mb !== null);
   const maxRssMb = seen.length > 0 ? Math.max(...seen) : (cgroup?.peakMb() ?? null);
-  const cpuMs = exit.cpuMs === null ? watch.cpuMs() : Math.max(exit.cpuMs, watch.cpuMs() ?? 0);
-  return { exitCode: exit.code, signal: exit.signal, cpuMs, maxRssMb };
+  const times = [exit?.cpuMs ?? null, watch.cpuMs()].filter((ms) => ms !== null);
+  const cpuMs = times.length > 0 ? Math.max(...times) : null;
+  return { exitCode: exit?.code ?? null, signal: exit?.signal ?? null, cpuMs, maxRssMb };
 }
