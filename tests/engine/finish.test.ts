@@ -190,7 +190,7 @@ describe("a webhook", () => {
 
   test("that nobody can write does not keep its job from ending", async () => {
     for (const kind of ["nobody", "broken"]) {
-      node.engine.renders["broken"] = () => {
+      node.engine.renders.broken = () => {
         throw new Error("cannot be said");
       };
       const task = await begun({ webhook: { ...webhook, kind } });
