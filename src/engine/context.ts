@@ -32,6 +32,8 @@ export type Engine = {
   renders: Record<string, Render>;
   /** A delivery has been written and may be sent once its transaction is through. */
   onDelivery(): void;
+  /** A job that somebody may want to hear of while it runs has written output. */
+  onOutput(jobId: string): void;
   /** A job that may run on this node was asked to stop. */
   onStop(jobId: string): void;
   /** What this node knows of the others, renewed with its lease. */

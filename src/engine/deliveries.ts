@@ -16,6 +16,27 @@ export async function deliveryOnStart(engine: Engine, tx: Runs, jobId: string, w
   await writeDelivery(engine, tx, jobId, JSON.parse(webhookJson), "started");
 }
 
+/**
+ * Tells of new output, when the job still runs. News that nobody has taken yet is written anew rather than followed by more of its kind.
+ * False when there is nobody to tell.
+ */
+export async function noticeOfOutput(engine: Engine, jobId: string): Promise<boolean> {
+  const job = await readJob(engine.db.sql, jobId);
+  const [row] = await engine.db.sql<
+    { webhook: string }[]
+  >`SELECT webhook::text AS webhook FROM jobs WHERE id = ${jobId}`;
+  if (row === undefined || job === null || job.status !== "running") return false;
+  const webhook: WebhookSpec = JSON.parse(row.webhook);
+  const { contentType, body, fault } = rendered(engine, webhook.kind, "output", job);
+  if (fault !== null) return false;
+  const updated = await engine.db.sql`
+    UPDATE deliveries SET body = ${body} WHERE job_id = ${jobId} AND event = 'output' AND state = 'pending'
+      AND (claimed_until IS NULL OR claimed_until < now()) RETURNING id`;
+  if (updated.length > 0) return true;
+  await insert(engine.db.sql, { jobId, event: "output", webhook, contentType, body, fault });
+  return true;
+}
+
 async function writeDelivery(
   engine: Engine,
   tx: Runs,
@@ -26,14 +47,28 @@ async function writeDelivery(
   if (!webhook.events.includes(event)) return;
   const job = await readJob(tx, jobId);
   if (job === null) throw new Error(`job ${jobId} has a webhook and no row`);
-  const { contentType, body, fault } = rendered(engine, webhook.kind, event, job);
+  await insert(tx, { jobId, event, webhook, ...rendered(engine, webhook.kind, event, job) });
+}
+
+type News = {
+  jobId: string;
+  event: string;
+  webhook: WebhookSpec;
+  contentType: string;
+  body: string;
+  /** Why it cannot be told, or null. */
+  fault: string | null;
+};
+
+/** Who is told of more than the end is told in order: the job is a lane of its own. */
+async function insert(runs: Runs, { jobId, event, webhook, contentType, body, fault }: News): Promise<void> {
   const tried =
     fault === null
       ? []
       : [{ at: new Date().toISOString(), status: null, duration_ms: 0, response: null, error: fault }];
-  await tx.unsafe(
-    `INSERT INTO deliveries (id, job_id, event, url, sealed, content_type, body, state, next_at, attempts)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $8 = 'pending' THEN now() END, $9::text::json)`,
+  await runs.unsafe(
+    `INSERT INTO deliveries (id, job_id, event, url, sealed, content_type, body, state, next_at, attempts, lane)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $8 = 'pending' THEN now() END, $9::text::json, $10)`,
     [
       `msg_${Bun.randomUUIDv7().replaceAll("-", "")}`,
       jobId,
@@ -44,12 +79,13 @@ async function writeDelivery(
       body,
       fault === null ? "pending" : "failed",
       JSON.stringify(tried),
+      webhook.events.length > 1 ? `job:${jobId}` : null,
     ],
   );
 }
 
 /** A receiver that cannot be told must not keep its job from ending: the delivery is written as failed, with the reason. */
-function rendered(engine: Engine, kind: string, event: "started" | "completed", job: JobView) {
+function rendered(engine: Engine, kind: string, event: "started" | "completed" | "output", job: JobView) {
   try {
     const render = engine.renders[kind];
     if (render === undefined) throw new Error(`This node knows no webhooks of kind ${kind}`);

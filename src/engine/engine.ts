@@ -3,6 +3,7 @@ import type { Queue } from "../queue/boss.ts";
 import type { Engine } from "./context.ts";
 import type { Render } from "./deliveries.ts";
 import { Hub } from "./hub.ts";
+import { createOutputNotices } from "./output-notices.ts";
 
 /** An engine on an installed database. The worker of this node, if there is one, is set as `lane` afterwards. */
 export function createEngine(options: {
@@ -12,14 +13,17 @@ export function createEngine(options: {
   queueMax: number;
   renders: Record<string, Render>;
 }): Engine {
-  return {
+  const engine: Engine = {
     ...options,
     self: crypto.randomUUID(),
     hub: new Hub(),
     lane: null,
     onDelivery: () => undefined,
+    onOutput: () => undefined,
     onStop: () => undefined,
     // Until the first renewal tells, others are assumed to listen.
     view: { hasPeers: true, waiting: 0, paused: new Set(), draining: false, maintenance: false },
   };
+  engine.onOutput = createOutputNotices(engine).note;
+  return engine;
 }

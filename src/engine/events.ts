@@ -41,7 +41,9 @@ async function writeGroup(engine: Engine, group: Append[]): Promise<boolean[]> {
   const lastSeqs = await write(engine, fresh);
   for (const { task, events } of fresh) {
     const lastSeq = lastSeqs.get(task.runId);
-    if (lastSeq !== undefined) tellSubscribers(engine, task.jobId, lastSeq, events, null);
+    if (lastSeq === undefined) continue;
+    tellSubscribers(engine, task.jobId, lastSeq, events, null);
+    if (!task.plain && events.some(({ kind }) => kind === "output")) engine.onOutput(task.jobId);
   }
   for (const { task } of there) engine.hub.poke(task.jobId);
   const told = fresh.filter(({ task }) => lastSeqs.has(task.runId));
