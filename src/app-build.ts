@@ -83,13 +83,14 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
 }
 
 /** The node takes its lease, then its worker starts to claim. */
-export async function startRooms(rooms: Rooms): Promise<void> {
+export async function startRooms(rooms: Rooms, { work = true }: { work?: boolean } = {}): Promise<void> {
   const { engine, worker, sender, node } = rooms;
-  engine.lane = worker;
+  // A node that does no work accepts and tells; everything it accepts waits for another.
+  if (work) engine.lane = worker;
   engine.onDelivery = () => sender.wake();
   engine.onStop = (jobId) => worker.stop(jobId, "cancelled");
   await node.start();
-  if (!engine.view.maintenance) worker.start();
+  if (work && !engine.view.maintenance) worker.start();
   sender.wake();
 }
 

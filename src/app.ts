@@ -53,7 +53,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   let stopping: Promise<void> | null = null;
   const stop = () => (stopping ??= stopAll(rooms, closers, log));
   try {
-    await startRooms(rooms);
+    await startRooms(rooms, { work: options.work ?? true });
     closers.push(keepHouse({ sql: rooms.database.db.sql, files: rooms.files, log, maxAgeS: config.maxAgeS }));
     if (options.dev) {
       const unwatch = rooms.runners.functions.watch();

@@ -61,3 +61,16 @@ function contradictions(config: Config): string[] {
     problems.push("S3_BUCKET is set without S3_ACCESS_KEY_ID: set it, and S3_SECRET_ACCESS_KEY");
   return problems;
 }
+
+/** Everything the process was given, for the work that inherits it less the secrets. */
+export function wholeEnvironment(): Record<string, string | undefined> {
+  return { ...process.env };
+}
+
+/** The table of settings as the README shows it, made from the settings themselves. */
+export function configTable(): string {
+  const rows = Object.values<Setting<unknown>>(settings).map(
+    ({ name, fallback, help }) => `| \`${name}\` | ${fallback === "" ? "" : `\`${fallback}\``} | ${help} |`,
+  );
+  return ["| variable | default | meaning |", "| --- | --- | --- |", ...rows].join("\n");
+}

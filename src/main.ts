@@ -1,6 +1,6 @@
 #!/usr/bin/env bun
 import { startApp } from "./app.ts";
-import { ConfigError, loadConfig } from "./config.ts";
+import { ConfigError, loadConfig, wholeEnvironment } from "./config.ts";
 import { EngineError } from "./errors.ts";
 import { createLog } from "./log.ts";
 
@@ -22,7 +22,7 @@ async function run(name: string, rest: string[]): Promise<void> {
 async function serve(mode: { demo: boolean; dev: boolean; http: boolean; work: boolean }): Promise<void> {
   const config = loadConfig();
   const log = createLog({ level: config.logLevel, maxLines: config.logLinesMax });
-  const app = await startApp({ config, log, environment: { ...process.env }, ...mode });
+  const app = await startApp({ config, log, environment: wholeEnvironment(), ...mode });
   let stopping = false;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {

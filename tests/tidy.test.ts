@@ -22,7 +22,8 @@ const rows = [
   ["worker", "webhooks", "http"],
   ["surfaces", "dashboard"],
   ["app"],
-  ["main", "cli"],
+  ["cli"],
+  ["main"],
 ];
 
 /** The only ones that may have the values of the configuration; everybody else is given them and knows the type. */

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { configTable } from "../../src/config-table.ts";
+import { configTable } from "../../src/config.ts";
 
 const readme = await Bun.file(join(import.meta.dir, "../../README.md")).text();
 
