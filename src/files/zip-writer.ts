@@ -43,6 +43,7 @@ const defaultLevel = 3;
 // Below 4 GiB by what incompressible data may grow.
 const wideFromBytesDefault = 0xf000_0000;
 const outputBytesMin = 65_536;
+const recordsAtOnce = 1_000;
 
 /**
  * Writes a zip while its entries come. fflate's `Zip` writes each entry; its archive end and its descriptors have 32-bit
@@ -69,9 +70,12 @@ async function* writeParts(archive: Archive, items: AsyncIterable<ZipItem>): Asy
   }
   const offset = archive.offset;
   let bytes = 0;
-  for (const record of archive.central) {
-    bytes += record.length;
-    yield record;
+  for (let from = 0; from < archive.central.length; from += recordsAtOnce) {
+    const records = Buffer.concat(archive.central.slice(from, from + recordsAtOnce));
+    bytes += records.length;
+    yield records;
+    // Nothing else would let the event loop have its turn here.
+    await new Promise((resolve) => setImmediate(resolve));
   }
   yield endRecords({ entries: archive.entries, bytes, offset });
 }
