@@ -1,7 +1,7 @@
 const install =
   "install bubblewrap 0.8 or newer (Debian, Ubuntu: apt-get install bubblewrap · Fedora: dnf install bubblewrap · Alpine: apk add bubblewrap)";
 const allowNamespaces =
-  "allow unprivileged user namespaces (sysctl -w user.max_user_namespaces=15000; on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0; in Docker: --security-opt seccomp=unconfined --security-opt apparmor=unconfined)";
+  "allow unprivileged user namespaces (sysctl -w user.max_user_namespaces=15000; on Ubuntu also kernel.apparmor_restrict_unprivileged_userns=0; in Docker: --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined)";
 const orNone = "or set SANDBOX=none to run scripts without isolation, with limits only";
 
 /** What to do about a machine without bubblewrap. */

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { tokenVariable } from "./tag.ts";
 
 /** Every process below `pid`, parents first; empty when it is gone. Children of all its threads count. */
@@ -13,6 +13,7 @@ export function descendantsOf(pid: number): number[] {
 }
 
 export function childrenOf(pid: number): number[] {
+  if (!kernelListsChildren()) return processIds().filter((candidate) => parentOf(candidate) === pid);
   return tasksOf(pid).flatMap((task) => numbersIn(readProc(`/proc/${pid}/task/${task}/children`)));
 }
 
@@ -52,15 +53,29 @@ export function readProc(path: string): string {
 
 /** Tells a process from a later one with the same number; empty when there is none. */
 export function startTimeOf(pid: number): string {
-  const stat = readProc(`/proc/${pid}/stat`);
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  return statFieldsOf(pid)[19] ?? "";
 }
 
 /** A process that has ended and only waits to be collected no longer counts. */
 export function isAlive(pid: number): boolean {
-  const stat = readProc(`/proc/${pid}/stat`);
-  const state = stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3);
+  const state = statFieldsOf(pid)[0] ?? "";
   return state !== "" && state !== "Z" && state !== "X";
+}
+
+/** A part of the kernel that may have been left out when it was built; asking each process for its parent is slower. */
+function kernelListsChildren(): boolean {
+  return existsSync(`/proc/${process.pid}/task/${process.pid}/children`);
+}
+
+function parentOf(pid: number): number {
+  return Number(statFieldsOf(pid)[1]);
+}
+
+/** What the kernel tells of a process from its state on (field 3 of proc_pid_stat(5)); empty when it is gone. */
+export function statFieldsOf(pid: number): string[] {
+  const stat = readProc(`/proc/${pid}/stat`);
+  // The name before it may hold spaces and brackets.
+  return stat === "" ? [] : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 function isTagged(pid: number, prefix: string): boolean {

@@ -1,4 +1,4 @@
-import { readProc } from "./processes.ts";
+import { readProc, statFieldsOf } from "./processes.ts";
 
 const kilobytesPerMb = 1_024;
 /** Linux reports process times in hundredths of a second to user space on every architecture it runs Bun on. */
@@ -7,9 +7,10 @@ const tickMs = 10;
 /** CPU of these processes and of all their children that were waited for, in milliseconds. */
 export function cpuMsOf(pids: number[]): number {
   return pids.reduce((sum, pid) => {
-    const stat = readProc(`/proc/${pid}/stat`);
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return sum + fields.slice(11, 15).reduce((ticks, field) => ticks + Number(field), 0) * tickMs;
+    const ticks = statFieldsOf(pid)
+      .slice(11, 15)
+      .reduce((all, field) => all + Number(field), 0);
+    return sum + ticks * tickMs;
   }, 0);
 }
 
