@@ -6,6 +6,8 @@ import { createAppender } from "./engine/events.ts";
 import { createFinisher } from "./engine/finish.ts";
 import { createSubmitter } from "./engine/submit.ts";
 import { createLocalStore } from "./files/local-store.ts";
+import { createS3Store } from "./files/s3-store.ts";
+import type { FileStore } from "./files/store.ts";
 import type { Log } from "./log.ts";
 import { Queue } from "./queue/boss.ts";
 import type { Rooms } from "./app-rooms.ts";
@@ -42,7 +44,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const submitter = createSubmitter(engine);
   const finisher = createFinisher(engine);
   const appender = createAppender(engine);
-  const files = createLocalStore({ dataDir: config.dataDir });
+  const files = openStore(config);
   const sealKeys = await sealKeysOf(config);
   const worker = new Worker({
     engine,
@@ -128,6 +130,19 @@ async function phase(rooms: Rooms, name: string, work: () => Promise<void>): Pro
   } catch (fault) {
     rooms.log.warn("a phase of the shutdown failed", { phase: name, fault });
   }
+}
+
+/** A bucket lets any node run and serve any payload; without one they stay on this node's disk. */
+function openStore(config: Config): FileStore {
+  if (config.s3Bucket === "") return createLocalStore({ dataDir: config.dataDir });
+  const bucket = {
+    bucket: config.s3Bucket,
+    endpoint: config.s3Endpoint,
+    region: config.s3Region,
+    accessKeyId: config.s3AccessKeyId,
+    secretAccessKey: config.s3SecretAccessKey,
+  };
+  return createS3Store({ dataDir: config.dataDir, bucket });
 }
 
 /** Nodes that share a database must read each other's headers; a node of its own keeps a key in its data directory. */
