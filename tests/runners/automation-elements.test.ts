@@ -135,6 +135,7 @@ describe.skipIf(!hasChromium)("element actions", () => {
 
   test("fail with the node's number and command when the element is not there", async () => {
     const tries = { max_tries: 2, max_timeout_seconds_per_try: 0.2 };
+    const once = { max_tries: 1, max_timeout_seconds_per_try: 20 };
     const missing = await automations.run({
       document: documentOf(form, [
         readLog,
@@ -154,13 +155,13 @@ describe.skipIf(!hasChromium)("element actions", () => {
     });
 
     const ambiguous = await automations.run({
-      document: documentOf(form, [interact("click_element", { command: 'get_by_text("Twin")' }, tries)]),
+      document: documentOf(form, [interact("click_element", { command: 'get_by_text("Twin")' }, once)]),
     });
     expect(failureOf(ambiguous).message).toContain("resolved to 2 elements");
 
     const option = await automations.run({
       document: documentOf(form, [
-        interact("select_option", { command: 'get_by_label("Country")', select_values: ["Mars"] }, tries),
+        interact("select_option", { command: 'get_by_label("Country")', select_values: ["Mars"] }, once),
       ]),
     });
     expect(failureOf(option).message).toContain('there is no option "Mars"; there are "Germany"');

@@ -122,7 +122,9 @@ describe.skipIf(!hasChromium || !canSeeProcesses)("a browser", () => {
 describe.skipIf(!hasChromium || !canSeeProcesses)("a server", () => {
   test("that is killed takes its browsers with it", async () => {
     const program = join(import.meta.dir, "../support/pages/hosting.ts");
+    const directory = mkdtempSync(join(tmpdir(), "hosted-"));
     const server = Bun.spawn([process.execPath, program, JSON.stringify(waiting)], {
+      env: { ...process.env, TMPDIR: directory },
       stdout: "pipe",
       stderr: "inherit",
     });
@@ -133,6 +135,7 @@ describe.skipIf(!hasChromium || !canSeeProcesses)("a server", () => {
     expect(all.length).toBeGreaterThan(4);
     server.kill("SIGKILL");
     await until(() => [...browsers(), ...all.filter(isAlive)].length === 0, "its browsers to be gone");
+    rmSync(directory, { recursive: true });
   });
 });
 

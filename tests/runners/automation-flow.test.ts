@@ -145,7 +145,7 @@ describe.skipIf(!hasChromium)("a document", () => {
         },
         { locator: 'get_by_text("Nowhere")', nodes: [{ fail_state_action: {} }], locator_timeout: 0 },
         { locator: 'get_by_text("Nowhere")', assertion: "to_be_visible", timeout: 0.1 },
-        { locator: 'get_by_text("Nowhere")', assertion: "to_be_hidden", timeout: 0.1, output_variable_name: "hidden" },
+        { locator: 'get_by_text("Nowhere")', assertion: "to_be_hidden", timeout: 20, output_variable_name: "hidden" },
         { condition: "not {node9_output[0]} and {hidden[0]}", if_nodes: [extract("picked", 'locator("#picked")')] },
         interact("input_text", {
           command: 'frame_locator("iframe").get_by_placeholder("Inner field")',

@@ -38,7 +38,7 @@ export class BrowserProcess {
   constructor(readonly options: BrowserProcessOptions) {
     mkdirSync(options.workDirectory, { recursive: true, mode: 0o700 });
     this.#arrivals = mkdtempSync(join(options.workDirectory, "arrivals-"));
-    this.#home = mkdtempSync(join(tmpdir(), "fairlead-"));
+    this.#home = mkdtempSync(join(tmpdir(), "fairlead-browser-"));
     const settings: ChildSettings = {
       chromium: options.chromium,
       chromiumSandbox: process.getuid?.() !== 0,
