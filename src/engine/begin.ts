@@ -85,15 +85,17 @@ async function begin(engine: Engine, tx: Runs, messages: Message[]): Promise<Row
   return tx.unsafe<Row[]>(beginSql, [JSON.stringify(wanted), engine.nodeId], { prepare: true });
 }
 
-// Each step hands on what the next needs, as in finish-sql.ts. A task without run and end is a queued one: naming the
-// status would invite a scan of everything that waits.
+// Each step hands on what the next needs, and expects one row, as in finish-sql.ts. A task without run and end is a
+// queued one: naming the status would invite a scan of everything that waits. `nobody` and `never` are always null.
 const beginSql = `
 WITH x AS (
-  SELECT * FROM json_to_recordset($1::text::json) AS x(j text, t int, n int, r uuid, o int)
+  SELECT * FROM json_to_recordset($1::text::json) AS x(j text, t int, n int, r uuid, o int, nobody uuid, never timestamptz)
+  WHERE t >= 0 AND t <= 32767
 ), picked AS (
   UPDATE tasks k SET status = 'running', run_id = x.r, node_id = $2, started_at = now(), attempt = attempt + 1,
     not_before = NULL, parked = false, stop_reason = NULL
-  FROM x WHERE k.job_id = x.j AND k.index = x.t AND k.turn = x.n AND k.run_id IS NULL AND k.finished_at IS NULL
+  FROM x WHERE k.job_id = x.j AND k.index = x.t AND k.turn = x.n
+    AND k.run_id IS NOT DISTINCT FROM x.nobody AND k.finished_at IS NOT DISTINCT FROM x.never
   RETURNING k.job_id, k.index, k.runner, k.target, k.turn, k.run_id, k.attempt, k.max_attempts, k.backoff_s, k.lost_runs, k.priority,
     k.timeout_ms, k.options, k.limits, k.input AS own_input, k.queued_at, k.started_at AS begun_at, x.o
 ), job AS (

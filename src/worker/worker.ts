@@ -173,7 +173,7 @@ export class Worker implements FastLane {
     try {
       const idle = [...this.#pools.values()].filter((pool) => !pool.backlog).map((pool) => pool.queue);
       if (idle.length > 0)
-        for (const queue of await queuesWithWork(this.#options.engine.db.sql, idle)) this.wake(queue);
+        for (const queue of await queuesWithWork(this.#options.engine.db.hot, idle)) this.wake(queue);
       for (const pool of this.#pools.values()) if (pool.backlog) void this.#pump(pool);
     } catch (fault) {
       if (!isPassingFault(fault)) this.#options.log.error("looking for work failed", { fault });
