@@ -1,7 +1,7 @@
 import type { AnyElysia } from "elysia";
 import type { AccessLog } from "./access-log.ts";
 import type { Thrown } from "./answer-error.ts";
-import { type Connections, Exchange, openExchange } from "./exchange.ts";
+import { closeExchange, type Connections, Exchange, openExchange } from "./exchange.ts";
 import { secureForBrowser } from "./html.ts";
 import { refuseWithProblem } from "./problem.ts";
 import { refusal } from "./refusal.ts";
@@ -34,21 +34,21 @@ export function createEdge(parts: Parts): (request: Request, connections: Connec
 }
 
 /**
- * The router asks its error handler for all that is thrown, save what it trips over itself, such as `throw
- * undefined`.
+ * The router asks its error handler for all that is thrown, save what it trips over itself, such as `throw undefined`.
+ * Functions are made for answers that are waited for alone: every request would pay for them.
  */
 function answered(parts: Parts, request: Request, exchange: Exchange): Response | Promise<Response> {
-  const finish = (response: Response) => finished(parts, request, response, exchange);
-  const failed = (error: unknown) => finish(parts.answerError({ error, request, route: undefined }));
+  let answer: Response | Promise<Response>;
   try {
-    const isHead = request.method === "HEAD";
-    const answer: Response | Promise<Response> = isHead
-      ? answerHead(parts.app, request, exchange)
-      : parts.app.fetch(request);
-    return answer instanceof Promise ? answer.then(finish, failed) : finish(answer);
+    answer = request.method === "HEAD" ? answerHead(parts.app, request, exchange) : parts.app.fetch(request);
   } catch (fault) {
-    return failed(fault);
+    answer = parts.answerError({ error: fault, request, route: undefined });
   }
+  if (!(answer instanceof Promise)) return finished(parts, request, answer, exchange);
+  return answer.then(
+    (response) => finished(parts, request, response, exchange),
+    (error) => finished(parts, request, parts.answerError({ error, request, route: undefined }), exchange),
+  );
 }
 
 function malformed(request: Request): Response {
@@ -74,6 +74,7 @@ function finished(parts: Parts, request: Request, response: Response, exchange: 
   const ms = performance.now() - exchange.startedMs;
   parts.measure(response.status, ms);
   parts.accessLog(request, response.status, exchange, ms);
+  closeExchange(request);
   return response;
 }
 

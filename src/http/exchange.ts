@@ -37,13 +37,29 @@ export class Exchange {
 }
 
 const exchanges = new WeakMap<Request, Exchange>();
+let newestRequest: Request | null = null;
+let newest: Exchange | null = null;
 
+/**
+ * From here on `exchangeOf` knows the request. Until another one opens it is only remembered, because most are answered
+ * before that, and an entry in the map would cost them more than their guard does.
+ */
 export function openExchange(request: Request, exchange: Exchange): void {
-  exchanges.set(request, exchange);
+  if (newestRequest !== null && newest !== null) exchanges.set(newestRequest, newest);
+  newestRequest = request;
+  newest = exchange;
+}
+
+/** The answer is on its way: nobody asks for the exchange any more. */
+export function closeExchange(request: Request): void {
+  if (newestRequest !== request) return;
+  newestRequest = null;
+  newest = null;
 }
 
 /** The exchange of a request; for one that came through no listener, one that knows nothing. */
 export function exchangeOf(request: Request): Exchange {
+  if (request === newestRequest && newest !== null) return newest;
   const known = exchanges.get(request);
   if (known !== undefined) return known;
   const unknown = new Exchange(request, null, "");
