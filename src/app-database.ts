@@ -38,7 +38,9 @@ async function openEmbedded(config: Config, log: Log): Promise<OpenedDatabase> {
 async function openGiven(config: Config): Promise<OpenedDatabase> {
   const db = openDatabase(config.databaseUrl);
   try {
-    const state = await schemaState(db.sql);
+    const state = await schemaState(db.sql).catch((fault: unknown) => {
+      throw unreachable(fault);
+    });
     if (state === "ahead") throw newerSchema();
     if (state !== "current") {
       throw new EngineError(
@@ -51,6 +53,15 @@ async function openGiven(config: Config): Promise<OpenedDatabase> {
     await db.close();
     throw fault;
   }
+}
+
+function unreachable(fault: unknown): EngineError {
+  const said = fault instanceof Error ? fault.message : String(fault);
+  return new EngineError(
+    "unavailable",
+    `The database at DATABASE_URL cannot be used: ${said}. Start it, or correct DATABASE_URL; without one an embedded Postgres is started`,
+    { cause: fault },
+  );
 }
 
 function newerSchema(): EngineError {

@@ -1,3 +1,4 @@
+import { isPassingFault } from "../db/client.ts";
 import type { Log } from "../log.ts";
 import { GuardRefusal } from "./auth.ts";
 import { requestId } from "./exchange.ts";
@@ -18,6 +19,7 @@ export function createErrorAnswer(log: Log, table: () => RouteTable): (thrown: T
     const meant = route === undefined && found.code === "not_found" ? missed(found, request, table()) : found;
     if (meant instanceof Response) return meant;
     if (meant.code === "internal") logFault(log, error, request, meant.path);
+    else if (isPassingFault(error)) log.warn("the database was away", { request_id: requestId(request), fault: error });
     const response = table().ownerOf(meant.path, route)(meant);
     if (meant.allow.length > 0) response.headers.set("allow", meant.allow.join(", "));
     return response;

@@ -1,6 +1,7 @@
 import type { Server } from "bun";
 import type { AnderaDeps } from "./deps.ts";
 import { createKeyring } from "../../http/keyring.ts";
+import { listenFault } from "../../http/listen-fault.ts";
 import { slotsOf, statusOf, systemOf } from "./health.ts";
 
 const pushEveryMs = 1_000;
@@ -13,6 +14,7 @@ type Peer = { allowed: boolean };
 /**
  * The server that a load balancer connects to: its key is the subprotocol, `ping` is answered with the slots, and the same
  * with the system's load is pushed every second and on every change. Source: Andera's load balancer, "WebSocket".
+ * Throws `ListenError` when the port cannot be had.
  */
 export function listenForBalancers(
   deps: AnderaDeps,
@@ -20,7 +22,7 @@ export function listenForBalancers(
 ): { port: number; stop(): Promise<void> } {
   const ring = createKeyring([deps.lbAuthKey]);
   const peers = new Set<Bun.ServerWebSocket<Peer>>();
-  const server: Server<Peer> = Bun.serve<Peer>({
+  const server = openPort({
     ...address,
     development: false,
     idleTimeout: 30,
@@ -65,6 +67,14 @@ export function listenForBalancers(
       await server.stop(true);
     },
   };
+}
+
+function openPort(options: Bun.Serve.Options<Peer> & { hostname: string; port: number }): Server<Peer> {
+  try {
+    return Bun.serve<Peer>(options);
+  } catch (fault) {
+    throw listenFault(fault, options.hostname, options.port, "WEBSOCKET_PORT");
+  }
 }
 
 function pushed(deps: AnderaDeps, services: unknown[]): string {

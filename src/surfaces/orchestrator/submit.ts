@@ -1,3 +1,4 @@
+import { isConnectionFault } from "../../db/client.ts";
 import { reservePayloadId } from "../../engine/payloads.ts";
 import type { Engine } from "../../engine/context.ts";
 import type { Submitter } from "../../engine/submit.ts";
@@ -53,7 +54,8 @@ export async function acceptUpload(
     });
     return { payloadId, jobId: id };
   } catch (fault) {
-    await deps.files.remove(payloadId);
+    // The commit may have been done though its answer was lost: then the files are a job's.
+    if (!isConnectionFault(fault)) await deps.files.remove(payloadId);
     throw fault;
   }
 }
