@@ -7,11 +7,12 @@ import type { Streams } from "./http/streams.ts";
 import type { ApiDeps } from "./surfaces/api/deps.ts";
 import { runnerTargets } from "./surfaces/api/runner-targets.ts";
 import { apiSettings } from "./surfaces/api/settings.ts";
+import type { ChildIdentity } from "./surfaces/optexity/deps.ts";
 import type { OpteryxDeps } from "./surfaces/opteryx/deps.ts";
 import { opteryxVerifier } from "./surfaces/opteryx/verifier.ts";
 
-/** What the doors share: open streams, tokens of jobs, and the secret behind them, the same on every node. */
-export type DoorParts = { streams: Streams; tokens: JobTokens; secret: Uint8Array };
+/** What the doors share: open streams, tokens of jobs and the secret behind them, the same on every node, and who this node is to its master. */
+export type DoorParts = { streams: Streams; tokens: JobTokens; secret: Uint8Array; child: ChildIdentity };
 
 const bytesPerMb = 1_048_576;
 

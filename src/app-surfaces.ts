@@ -1,5 +1,6 @@
 import { sealWebhook } from "./app-webhook.ts";
 import { apiDeps, type DoorParts, opteryxDeps } from "./app-api.ts";
+import { optexityDeps } from "./app-optexity.ts";
 import { setMaintenance } from "./engine/maintenance.ts";
 import type { Rooms } from "./app-rooms.ts";
 import type { Gate } from "./http/gate.ts";
@@ -12,6 +13,7 @@ import { isAllowed } from "./runners/container/allowed.ts";
 import type { InfernetDeps } from "./surfaces/infernet/deps.ts";
 import { infernetSurface } from "./surfaces/infernet/routes.ts";
 import { opteryxSurface } from "./surfaces/opteryx/routes.ts";
+import { optexitySurface } from "./surfaces/optexity/routes.ts";
 import { orchestratorSurface } from "./surfaces/orchestrator/routes.ts";
 import type { OrchestratorDeps } from "./surfaces/orchestrator/submit.ts";
 
@@ -25,6 +27,7 @@ export function mountSurfaces(rooms: Rooms, gate: Gate, sidecar: Sidecar, parts:
     andera: () => anderaSurface(anderaDeps(rooms, sidecar), gate),
     infernet: () => infernetSurface(infernetDeps(rooms), gate),
     orchestrator: () => orchestratorSurface(orchestratorDeps(rooms), gate),
+    optexity: () => optexitySurface(optexityDeps(rooms, parts.child), gate),
   };
   return rooms.config.surfaces.flatMap((name) => makers[name]?.() ?? []);
 }
@@ -71,6 +74,8 @@ function infernetDeps({ config, engine, submitter, runners }: Rooms): InfernetDe
           allows: (address) => isAllowed(container, address),
         };
       },
+      askable: () => runners.containers.list().flatMap(({ id }) => runners.containers.serviceAt(id) ?? []),
+      problems: () => runners.containers.problems().map(({ pointer, detail }) => `${pointer || "the file"} ${detail}`),
     },
     linkMs: config.containerTimeoutS * 1000,
     bodyMaxBytes: config.bodyMaxMb * bytesPerMb,

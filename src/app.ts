@@ -1,3 +1,4 @@
+import { automationComplaint } from "./app-optexity.ts";
 import { buildRooms, startRooms, stopRooms } from "./app-build.ts";
 import { showDemo } from "./app-demo.ts";
 import type { Rooms } from "./app-rooms.ts";
@@ -6,19 +7,21 @@ import { type Config, isLoopback } from "./config.ts";
 import { createGate } from "./http/gate.ts";
 import { createJobTokens } from "./http/job-tokens.ts";
 import { createMetrics, type Metrics } from "./http/metrics.ts";
+import { requireFreePort } from "./http/require-free-port.ts";
 import { createServer, type HttpServer } from "./http/server.ts";
 import { createStreams } from "./http/streams.ts";
 import { readTokenKey } from "./http/token-key.ts";
 import type { Log } from "./log.ts";
 import { renderResult } from "./surfaces/andera/render.ts";
 import { createApiRender } from "./surfaces/api/render.ts";
+import type { ChildIdentity } from "./surfaces/optexity/deps.ts";
 import { startSidecar } from "./surfaces/andera/sidecar.ts";
 import { listenForBalancers } from "./surfaces/andera/websocket.ts";
 import { functionEnvironment } from "./runners/function/environment.ts";
 import { keepHouse } from "./worker/housekeeping.ts";
 
 export const version = "0.1.0";
-const description = "One service that speaks five worker protocols over one durable engine.";
+export const description = "One service that speaks five worker protocols over one durable engine.";
 
 export type AppOptions = {
   config: Config;
@@ -43,6 +46,8 @@ export type App = {
 /** Builds every room once and opens the doors last. What was started is stopped again when a later step fails. */
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, environment } = options;
+  const child: ChildIdentity = { processId: 0 };
+  if (options.http !== false) requireFreePorts(config);
   const rooms = await buildRooms({
     config,
     log,
@@ -59,7 +64,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       const unwatch = rooms.runners.functions.watch();
       closers.push(async () => unwatch());
     }
-    const url = options.http === false ? "" : await openDoors(options, rooms, closers);
+    const url = options.http === false ? "" : await openDoors({ ...options, child }, rooms, closers);
     sayReady(rooms, url);
     if (options.demo && url !== "") await showDemo(url, config);
     return { url, rooms, stop };
@@ -67,6 +72,12 @@ export async function startApp(options: AppOptions): Promise<App> {
     await stop();
     throw fault;
   }
+}
+
+/** Before anything is touched: whoever cannot listen must not take the name, and with it the work, of a server that can. */
+function requireFreePorts({ host, port, websocketPort, surfaces }: Config): void {
+  requireFreePort(host, port, "PORT");
+  if (surfaces.includes("andera")) requireFreePort(host, websocketPort, "WEBSOCKET_PORT");
 }
 
 /** In the reverse order of their opening: doors first, then the rooms behind them. */
@@ -80,7 +91,9 @@ async function stopAll(rooms: Rooms, closers: (() => Promise<unknown>)[], log: L
   log.info("stopped", { ms: Date.now() - startedMs });
 }
 
-async function openDoors(options: AppOptions, rooms: Rooms, closers: (() => Promise<unknown>)[]): Promise<string> {
+type DoorOptions = AppOptions & { child: ChildIdentity };
+
+async function openDoors(options: DoorOptions, rooms: Rooms, closers: (() => Promise<unknown>)[]): Promise<string> {
   const { config, log } = rooms;
   const secret = await readTokenKey(config.dataDir);
   const tokens = createJobTokens(secret);
@@ -99,7 +112,7 @@ async function openDoors(options: AppOptions, rooms: Rooms, closers: (() => Prom
     config,
     log,
     gate,
-    surfaces: mountSurfaces(rooms, gate, sidecar, { streams, tokens, secret }),
+    surfaces: mountSurfaces(rooms, gate, sidecar, { streams, tokens, secret, child: options.child }),
     health: { facts: () => healthFacts(rooms), ready: readyChecks(rooms) },
     metrics,
     streams,
@@ -122,12 +135,18 @@ async function closeServer(server: HttpServer, config: Config): Promise<void> {
   await server.stop(config.drainGraceS * 1000);
 }
 
-async function healthFacts({ engine, worker, database }: Rooms) {
+async function healthFacts(rooms: Rooms) {
+  const { engine, worker, database } = rooms;
   const isDatabaseUp = await database.db.sql`SELECT 1`.then(
     () => true,
     () => false,
   );
-  return { isDatabaseUp, isTaskRunning: worker.runningCount > 0, queuedTasks: engine.view.waiting, complaint: null };
+  return {
+    isDatabaseUp,
+    isTaskRunning: worker.runningCount > 0,
+    queuedTasks: engine.view.waiting,
+    complaint: automationComplaint(rooms),
+  };
 }
 
 function readyChecks({ engine, database }: Rooms) {

@@ -1,0 +1,119 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { reservePayloadId } from "../../engine/payloads.ts";
+import type { Submission } from "../../engine/submission.ts";
+import type { Manifest } from "../../files/manifest.ts";
+import type { OptexityDeps } from "./deps.ts";
+import { linkTaskDirectory } from "./task-directory.ts";
+import type { Task } from "./wire.ts";
+
+export type Allocation = {
+  client: string;
+  /** A running or waiting job with this key stands for the task. */
+  dedupKey?: string;
+  /** Executed by another child, which reports: nobody here runs it. */
+  isRemote?: boolean;
+};
+
+const priorityLast = 2_097_152;
+const backoffS = 10;
+
+/**
+ * Makes a task a job, under the task's id, with a payload that holds its directories. Resolves once it is committed, to the id of the
+ * task that stands for it: its own, or that of the same task that was there before. Throws `EngineError`.
+ */
+export async function allocate(deps: OptexityDeps, task: Task, allocation: Allocation): Promise<string> {
+  const payloadId = await reservePayloadId(deps.engine.db.sql);
+  const manifest = await makeDirectories(deps, payloadId);
+  try {
+    const payload = { id: payloadId, files: 0, bytes: 0, manifestJson: JSON.stringify(manifest) };
+    const receipt = await deps.submitter.submit({ ...submissionOf(deps, task, allocation), payload });
+    if (receipt.existing) await deps.files.remove(payloadId);
+    else await linkDirectory(deps, task.task_id, payloadId);
+    return receipt.id;
+  } catch (fault) {
+    await deps.files.remove(payloadId);
+    throw fault;
+  }
+}
+
+async function makeDirectories({ files }: OptexityDeps, payloadId: number): Promise<Manifest> {
+  const staging = await files.stage();
+  try {
+    for (const name of ["logs", "downloads"]) await mkdir(join(staging.directory, name));
+    return await files.commit(staging, payloadId);
+  } catch (fault) {
+    await staging.discard();
+    throw fault;
+  }
+}
+
+/** The job is committed: that its link could not be made must not fail it. */
+async function linkDirectory(deps: OptexityDeps, taskId: string, payloadId: number): Promise<void> {
+  if (deps.files.kind !== "local") return;
+  try {
+    await linkTaskDirectory(deps.saveDirectory, taskId, join(deps.dataDir, deps.files.location(payloadId)));
+  } catch (fault) {
+    deps.log.warn("the directory of a task could not be linked", { task: taskId, fault });
+  }
+}
+
+function submissionOf(deps: OptexityDeps, task: Task, { client, dedupKey, isRemote = false }: Allocation): Submission {
+  const webhook = isRemote ? null : deps.reportsTo(task.api_key);
+  return {
+    id: task.task_id,
+    surface: "optexity",
+    client,
+    priority: task.priority ?? priorityLast,
+    inputJson: JSON.stringify(task.input_parameters),
+    tasks: [
+      {
+        runner: "automation",
+        target: task.endpoint_name,
+        timeoutMs: Math.min(deps.wallMs, (task.max_timeout_in_minutes ?? Number.POSITIVE_INFINITY) * 60_000),
+        maxAttempts: task.max_retries + 1,
+        backoffS,
+        options: optionsOf(task),
+      },
+    ],
+    ...(isRemote ? { held: true } : {}),
+    ...(dedupKey === undefined ? {} : { dedup: { key: dedupKey, while: "active" as const } }),
+    ...(webhook === null ? {} : { webhook }),
+    details: detailsOf(task, isRemote),
+  };
+}
+
+function optionsOf({ task_id, automation, secure_parameters }: Task): Record<string, unknown> {
+  return {
+    task: { task_id, ...(secure_parameters === null ? {} : { secure_parameters }) },
+    ...(automation === null ? {} : { automation }),
+  };
+}
+
+/** What is kept of the task besides the job. Neither its key nor its secrets: details can be read. */
+export type TaskDetails = Pick<
+  Task,
+  | "user_id"
+  | "recording_id"
+  | "endpoint_name"
+  | "unique_parameter_names"
+  | "unique_parameters"
+  | "dedup_key"
+  | "created_at"
+  | "max_retries"
+> & { allocated_at: string; remote: boolean };
+
+function detailsOf(task: Task, isRemote: boolean): TaskDetails {
+  return {
+    user_id: task.user_id,
+    recording_id: task.recording_id,
+    endpoint_name: task.endpoint_name,
+    unique_parameter_names: task.unique_parameter_names,
+    unique_parameters: task.unique_parameters,
+    dedup_key: task.dedup_key,
+    created_at: task.created_at,
+    max_retries: task.max_retries,
+    allocated_at: new Date().toISOString(),
+    remote: isRemote,
+  };
+}

@@ -1,0 +1,60 @@
+/** One thing that is wrong with a body, in the form of pydantic 2, which the original's clients read. */
+export type BodyProblem = {
+  type: string;
+  loc: (string | number)[];
+  msg: string;
+  input: unknown;
+  ctx?: Record<string, unknown>;
+};
+
+const problemsMax = 100;
+const inputCharsMax = 2_000;
+
+/** The 422 of FastAPI: `{"detail": [...]}`. */
+export function invalidBody(problems: BodyProblem[]): Response {
+  const detail = problems.slice(0, problemsMax).map((problem) => ({ ...problem, input: bounded(problem.input) }));
+  return Response.json({ detail }, { status: 422 });
+}
+
+export function wrongType(loc: BodyProblem["loc"], kind: keyof typeof typeTexts, input: unknown): BodyProblem {
+  return { type: `${kind}_type`, loc, msg: `Input should be a valid ${typeTexts[kind]}`, input };
+}
+
+export function missing(loc: BodyProblem["loc"], input: unknown): BodyProblem {
+  return { type: "missing", loc, msg: "Field required", input };
+}
+
+export function wrongValue(loc: BodyProblem["loc"], why: string, input: unknown): BodyProblem {
+  return { type: "value_error", loc, msg: `Value error, ${why}`, input, ctx: { error: {} } };
+}
+
+export function tooLong(loc: BodyProblem["loc"], max: number, input: readonly unknown[]): BodyProblem {
+  const actual = input.length;
+  return {
+    type: "too_long",
+    loc,
+    msg: `List should have at most ${max} items after validation, not ${actual}`,
+    input,
+    ctx: { field_type: "List", max_length: max, actual_length: actual },
+  };
+}
+
+/** A body that is no JSON. */
+export function notJson(reason: string): BodyProblem {
+  return { type: "json_invalid", loc: ["body", 0], msg: "JSON decode error", input: {}, ctx: { error: reason } };
+}
+
+const typeTexts = {
+  string: "string",
+  list: "list",
+  dict: "dictionary",
+  int: "integer",
+  bool: "boolean",
+  model_attributes: "dictionary or object to extract fields from",
+};
+
+/** What was sent is shown as it was, unless there is much of it: the answer must not be larger than the question. */
+function bounded(input: unknown): unknown {
+  const text = JSON.stringify(input) ?? "null";
+  return text.length <= inputCharsMax ? input : `${text.slice(0, inputCharsMax)}…`;
+}
