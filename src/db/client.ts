@@ -30,6 +30,8 @@ const leaseConnections = 2;
 /** A process that is frozen within a transaction must not hold its locks for longer than a lease. */
 const idleInTransactionMs = 10_000;
 const closeTimeoutS = 5;
+/** The driver's own pauses grow to 20 s, in which statements wait instead of failing, and a lease runs out. */
+const reconnectMaxS = 0.25;
 
 /** Opens lazily: no connection is made before the first statement. */
 export function openDatabase(address: DatabaseAddress, options: { connectionsMax?: number } = {}): Database {
@@ -37,6 +39,7 @@ export function openDatabase(address: DatabaseAddress, options: { connectionsMax
     max: options.connectionsMax ?? 10,
     idle_timeout: 0,
     connect_timeout: 5,
+    backoff: reconnectAfterS,
     max_lifetime: null,
     onnotice: () => undefined,
     connection: {
@@ -56,6 +59,10 @@ export function openDatabase(address: DatabaseAddress, options: { connectionsMax
     await Promise.all([sql, hot, lease].map((pool) => pool.end({ timeout: closeTimeoutS })));
   };
   return { sql, hot, lease, orm: drizzle(sql, { schema }), close };
+}
+
+function reconnectAfterS(attempt: number): number {
+  return Math.min(reconnectMaxS, 2 ** Math.min(attempt, 10) / 100) * (0.5 + Math.random() / 2);
 }
 
 /** libpq's way to name a unix socket, `postgres://user@/database?host=/directory`, which postgres.js does not know. */
