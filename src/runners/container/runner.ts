@@ -27,6 +27,8 @@ export type ContainerRunner = Runner & {
   problems(): Problem[];
   /** Of the images alone. */
   states(): ContainerState[];
+  /** Where a container listens now; null for commands, and for images that do not run. */
+  serviceAt(id: string): { id: string; url: string; bearer: string | null } | null;
 };
 
 export type ContainerRunnerOptions = {
@@ -80,6 +82,7 @@ export function createContainerRunner(options: ContainerRunnerOptions): Containe
     get: (id) => file.current().get(id) ?? null,
     problems: file.problems,
     states: () => statesOf(file, images),
+    serviceAt: (id) => serviceAt(file, images, id),
     start: (request, sink) => runLink({ find: (id) => file.current().get(id), services, images, exec }, request, sink),
     close: async () => {
       file.close();
@@ -98,6 +101,15 @@ function statesOf(file: ContainersFile, images: Images): ContainerState[] {
     const state = images.get(id)?.state;
     return state === undefined ? [] : [{ id, state: state.kind, reason: "reason" in state ? state.reason : null }];
   });
+}
+
+function serviceAt(file: ContainersFile, images: Images, id: string): ReturnType<ContainerRunner["serviceAt"]> {
+  const container = file.current().get(id);
+  if (container === undefined || container.kind === "exec") return null;
+  const { bearer } = container;
+  if (container.kind === "service") return { id, url: container.url, bearer };
+  const state = images.get(id)?.state;
+  return state?.kind === "running" ? { id, url: state.running.url, bearer } : null;
 }
 
 async function removeAbandoned({ scratchDir, removeTree, log }: ExecOptions): Promise<void> {

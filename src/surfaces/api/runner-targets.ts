@@ -28,7 +28,10 @@ export function runnerTargets({ functions, containers, automations, defaultTimeo
       functions: listFunctions(functions, defaultTimeoutMs),
       problems: functions.problems().map(problemOf),
     }),
-    containers: () => ({ containers: containers === null ? [] : listContainers(containers) }),
+    containers: () => ({
+      containers: containers === null ? [] : listContainers(containers),
+      problems: containers?.problems() ?? [],
+    }),
     automations: () => listAutomations(automations),
   };
 }

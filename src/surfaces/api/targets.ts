@@ -32,7 +32,7 @@ export type Targets = {
   container(id: string): KnownContainer | undefined;
   automation(name: string): KnownAutomation | undefined;
   functions(): { functions: FunctionSummary[]; problems: { file: string; message: string }[] };
-  containers(): { containers: ContainerSummary[] };
+  containers(): { containers: ContainerSummary[]; problems: Problem[] };
   automations(): { automations: AutomationSummary[]; problems: { name: string; message: string }[] };
 };
 

@@ -107,6 +107,9 @@ export const containerListModel = Type.Object({
       state: nullable(Type.String({ description: "What its image is doing on this node" })),
     }),
   ),
+  problems: Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {
+    description: "Of the containers file since it was last good; the last good one stays in use",
+  }),
 });
 
 export const automationListModel = Type.Object({

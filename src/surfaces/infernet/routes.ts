@@ -8,6 +8,7 @@ import type { Refuse } from "../../http/refusal.ts";
 import type { Surface } from "../../http/surface.ts";
 import type { InfernetDeps } from "./deps.ts";
 import { guard } from "./guard.ts";
+import { readResources } from "./resources.ts";
 import { idsOf, pendingCount, resultsOf } from "./results.ts";
 import { streamJob } from "./stream.ts";
 import { streamSubmissionOf, submissionOf } from "./submission.ts";
@@ -32,10 +33,16 @@ export function infernetSurface(deps: InfernetDeps, gate: Gate): Surface {
   return {
     name: "infernet",
     plugin: infernetRoutes(deps, gate),
-    prefixes: ["/api/jobs", "/api/status", "/info"],
+    prefixes: ["/api/jobs", "/api/status", "/info", "/resources"],
     refuse: refuseAsInfernet,
-    health: () => Response.json({ status: "healthy" }),
+    health: (request) => Response.json(healthOf(deps, gate, request)),
   };
+}
+
+/** Who has a key also learns that the containers file is broken: chains go on with its last good state. */
+function healthOf({ containers }: InfernetDeps, gate: Gate, request: Request) {
+  const problems = gate.keyOf(request) === null ? [] : containers.problems();
+  return { status: "healthy", ...(problems.length === 0 ? {} : { problems }) };
 }
 
 function infernetRoutes(deps: InfernetDeps, gate: Gate) {
@@ -45,6 +52,13 @@ function infernetRoutes(deps: InfernetDeps, gate: Gate) {
   return new Elysia({ name: "surface-infernet" })
     .use(auth(gate, refuseAsInfernet))
     .get("/info", () => info(deps), { auth: "trusted", ...described("Containers and pending jobs of this node") })
+    .get("/resources", ({ request }) => resources(deps, request), {
+      auth: "trusted",
+      ...described(
+        "What the containers say of themselves",
+        "Query: `model_id`. Those that do not answer are left out.",
+      ),
+    })
     .get("/api/jobs", ({ request, client }) => getJobs(deps, request, client), {
       auth: "trusted",
       ...described(
@@ -80,6 +94,10 @@ async function info(deps: InfernetDeps): Promise<Response> {
     .map(({ id, description, external, image }) => ({ id, description, external, image }));
   const pending = { offchain: await pendingCount(deps.engine.db.sql), onchain: 0 };
   return Response.json({ version: nodeVersion, chain: { enabled: false, address: "" }, containers, pending });
+}
+
+async function resources({ containers }: InfernetDeps, request: Request): Promise<Response> {
+  return Response.json(await readResources(containers.askable(), new URL(request.url).searchParams.get("model_id")));
 }
 
 async function getJobs(deps: InfernetDeps, request: Request, client: string): Promise<Response> {
