@@ -10,8 +10,10 @@ import {
   makeDataDir,
   makePayload,
   processesMarked,
+  removeHostile,
   sharedTrial,
 } from "../support/script-trial.ts";
+import { whenFileEnds } from "../support/ending.ts";
 import { until } from "../support/until.ts";
 
 const modes = [...(hasBwrap ? (["bwrap"] as const) : []), "none" as const];
@@ -71,6 +73,7 @@ describe.each(modes)("killing a run under %s", (mode) => {
     "by the death of its server leaves nothing alive",
     async () => {
       const dataDir = makeDataDir();
+      whenFileEnds(async () => removeHostile(dataDir));
       const tag = `dying-${mode}-${process.pid}`;
       await inLanes(Math.ceil(counts.servers * share), async (turn) => {
         const mark = `server-${mode}-${process.pid}-${turn}`;
@@ -78,6 +81,7 @@ describe.each(modes)("killing a run under %s", (mode) => {
         await killServerWhileStarting({ mode, tag: `${tag}-${turn}`, dataDir: ownDir, mark, afterMs: turn % 11 });
         await until(`nothing of ${mark} is left`, () => processesMarked(mark).length === 0);
         await until("no sandbox is left", () => processesTagged(serverToken(`${tag}-${turn}`)).length === 0);
+        expect(await sweepLeftovers(`${tag}-${turn}`)).toBe(0);
       });
     },
     longMs,
