@@ -5,7 +5,7 @@ export const searchCharsMax = 200;
 export type Condition = { text: string; values: unknown[] };
 
 /**
- * Jobs in which a text occurs, whatever its case: in the id, the targets, the input, an output or an error. It is looked for as it
+ * Jobs in which a text occurs, whatever the case of its letters (of ASCII letters alone where the database's locale is C): in the id, the targets, the input, an output or an error. It is looked for as it
  * stands, and as JSON writes it, so that quotes are found within texts and around them.
  */
 export function searchCondition(text: string, first: number): Condition {
