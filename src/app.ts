@@ -1,6 +1,7 @@
 import { automationComplaint } from "./app-optexity.ts";
 import { buildRooms, startRooms, stopRooms } from "./app-build.ts";
 import { showDemo } from "./app-demo.ts";
+import { clearLeftovers } from "./app-leftovers.ts";
 import type { Rooms } from "./app-rooms.ts";
 import { anderaDeps, mountSurfaces } from "./app-surfaces.ts";
 import { type Config, isLoopback } from "./config.ts";
@@ -58,6 +59,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   let stopping: Promise<void> | null = null;
   const stop = () => (stopping ??= stopAll(rooms, closers, log));
   try {
+    closers.push(await clearLeftovers(rooms));
     await startRooms(rooms, { work: options.work ?? true });
     closers.push(keepHouse({ sql: rooms.database.db.sql, files: rooms.files, log, maxAgeS: config.maxAgeS }));
     if (options.dev) {
