@@ -24,10 +24,11 @@ export type Machine = {
 
 /** Looks the machine over; `dataDir` is where payloads are. What an earlier server left in its state directory is removed. */
 export async function openMachine(tag: string, dataDir: string): Promise<Machine> {
-  const stateDir = join(dataDir, "sandbox");
+  // By tag: another server on the same directory keeps its own.
+  const stateDir = join(dataDir, "sandbox", tag);
   mkdirSync(dataDir, { recursive: true });
   rmSync(stateDir, { recursive: true, force: true });
-  mkdirSync(stateDir, { mode: 0o700 });
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   const range = findAccountRange();
   if (range !== null) openWay(dataDir, dataDir);
   const cgroups = findCgroups(tag);
