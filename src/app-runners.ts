@@ -11,6 +11,7 @@ import { functionEnvironment } from "./runners/function/environment.ts";
 import { createFunctionRunner, type FunctionRunner } from "./runners/function/runner.ts";
 import type { Limits } from "./runners/limits.ts";
 import { chooseSandbox, type SandboxChoice } from "./runners/sandbox/choose.ts";
+import { sweepLeftovers } from "./runners/sandbox/sweep.ts";
 import { createScriptRunner } from "./runners/script/runner.ts";
 
 const bytesPerMb = 1_048_576;
@@ -32,6 +33,7 @@ export type RunnerOptions = { config: Config; log: Log; environment: Readonly<Re
 export async function buildRunners(options: RunnerOptions): Promise<Runners> {
   const { config, log } = options;
   const environment = functionEnvironment(options.environment);
+  await sweepLeftovers(nodeTag(config));
   const automationCatalog = new AutomationCatalog(config.automationsDir);
   const [functions, sandbox] = await Promise.all([
     createFunctionRunner({
@@ -48,6 +50,7 @@ export async function buildRunners(options: RunnerOptions): Promise<Runners> {
       embedded: config.databaseUrl === "",
       tag: nodeTag(config),
       dataDir: config.dataDir,
+      readOnly: config.sandboxPaths,
     }),
     automationCatalog.load().then((catalog) => reportAutomations(catalog, log)),
   ]);

@@ -1,10 +1,20 @@
 import { hostname } from "node:os";
 import { resolve } from "node:path";
-import type { Setting } from "./setting.ts";
+import { type Setting, secret, text, url } from "./setting.ts";
 import { settings } from "./settings.ts";
 
-type Settings = typeof settings;
-export type Config = Readonly<{ [K in keyof Settings]: Settings[K] extends Setting<infer T> ? T : never }>;
+type ValuesOf<S> = Readonly<{ [K in keyof S]: S[K] extends Setting<infer T> ? T : never }>;
+export type Config = ValuesOf<typeof settings>;
+
+/** What the command line reads, besides what it shares with the service. */
+export const cliSettings = {
+  url: url({ name: "FAIRLEAD_URL", fallback: "http://127.0.0.1:8080", help: "service that commands talk to" }),
+  key: secret({ name: "FAIRLEAD_KEY", help: "key that commands send; empty: the first of `AUTH_KEY`" }),
+  noColor: text({ name: "NO_COLOR", help: "anything: no colors" }),
+  authKeys: settings.authKeys,
+  webhookSecrets: settings.webhookSecrets,
+} as const;
+export type CliConfig = ValuesOf<typeof cliSettings>;
 
 /** The environment is unusable: every problem, one a line, each with its variable and what to write instead. */
 export class ConfigError extends Error {
@@ -18,28 +28,26 @@ export class ConfigError extends Error {
 
 /** Reads the environment once. Relative directories are resolved against the working directory. Throws `ConfigError`. */
 export function loadConfig(environment: Record<string, string | undefined> = process.env): Config {
-  const problems: string[] = [];
-  const values = Object.entries<Setting<unknown>>(settings).map(([key, setting]) => {
-    const given = environment[setting.name];
-    const value = given === undefined || given === "" ? setting.fallback : given.trim();
-    try {
-      return [key, setting.parse(value)] as const;
-    } catch (fault) {
-      const shown = setting.secret ? "" : ` (it is "${value}")`;
-      problems.push(`${setting.name} ${fault instanceof Error ? fault.message : String(fault)}${shown}`);
-      return [key, undefined] as const;
-    }
-  });
-  const config = Object.fromEntries(values) as unknown as Config;
+  const { values: config, problems } = readSettings(settings, environment);
   if (problems.length === 0) problems.push(...contradictions(config));
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze({
     ...config,
     dataDir: resolve(config.dataDir),
     functionsDir: resolve(config.functionsDir),
-    nodeName: config.nodeName || environment["FLY_MACHINE_ID"] || `${hostname()}:${config.port}`,
+    nodeName:
+      config.nodeName ||
+      environment["FLY_MACHINE_ID"] ||
+      `${hostname()}:${config.port === 0 ? process.pid : config.port}`,
     region: config.region || environment["FLY_REGION"] || "",
   });
+}
+
+/** What commands that talk to a service read of the environment. Throws `ConfigError`. */
+export function loadCliConfig(environment: Record<string, string | undefined> = process.env): CliConfig {
+  const { values, problems } = readSettings(cliSettings, environment);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return Object.freeze(values);
 }
 
 /** A copy with some values replaced. */
@@ -50,6 +58,25 @@ export function withConfig(config: Config, changes: Partial<Config>): Config {
 /** True when only this machine can reach the listener. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host.startsWith("127.");
+}
+
+function readSettings<S extends Readonly<Record<string, Setting<unknown>>>>(
+  from: S,
+  environment: Record<string, string | undefined>,
+): { values: ValuesOf<S>; problems: string[] } {
+  const problems: string[] = [];
+  const values = Object.entries<Setting<unknown>>(from).map(([key, setting]) => {
+    const given = environment[setting.name];
+    const value = given === undefined || given === "" ? setting.fallback : given.trim();
+    try {
+      return [key, setting.parse(value)] as const;
+    } catch (fault) {
+      const shown = setting.secret ? "" : ` (it is "${value}")`;
+      problems.push(`${setting.name} ${fault instanceof Error ? fault.message : String(fault)}${shown}`);
+      return [key, undefined] as const;
+    }
+  });
+  return { values: Object.fromEntries(values) as ValuesOf<S>, problems };
 }
 
 function contradictions(config: Config): string[] {

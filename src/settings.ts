@@ -181,6 +181,7 @@ export const settings = {
     of: ["auto", "bwrap", "none", "required"],
     help: "isolation of scripts",
   }),
+  sandboxPaths: words({ name: "SANDBOX_PATHS", help: "more paths that scripts see read-only, such as `/opt`" }),
   limitWallS: integer({
     name: "LIMIT_WALL_S",
     fallback: "3600",
