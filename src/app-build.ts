@@ -1,4 +1,5 @@
 import { type OpenedDatabase, openReadyDatabase } from "./app-database.ts";
+import { optexityDeliveries, reportTimeoutMs } from "./app-optexity.ts";
 import type { Config } from "./config.ts";
 import type { Render } from "./engine/deliveries.ts";
 import { createEngine } from "./engine/engine.ts";
@@ -64,6 +65,12 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     secrets,
     headers: webhookHeaders,
     sealKeys,
+    ...(config.serverUrl === ""
+      ? {}
+      : {
+          kinds: { optexity: optexityDeliveries(config, db.sql, files) },
+          claimMarginS: claimMarginS + reportTimeoutMs / 1000,
+        }),
   });
   return {
     config,
@@ -116,6 +123,8 @@ export async function stopRooms(rooms: Rooms, graceMs: number): Promise<void> {
   await phase(rooms, "database", () => database.close());
 }
 
+/** Should this process die with a delivery, another one takes it when its time is over, and then this. */
+const claimMarginS = 15;
 const stopPatienceMs = 10_000;
 const phaseTimeoutMs = 5_000;
 const version = "0.1.0";

@@ -1,9 +1,15 @@
 import { join } from "node:path";
 import type { Rooms } from "./app-rooms.ts";
 import type { Config } from "./config.ts";
+import type { Sql } from "./db/client.ts";
+import type { Render } from "./engine/deliveries.ts";
 import type { WebhookSpec } from "./engine/submission.ts";
+import type { FileStore } from "./files/store.ts";
+import { createReportBuilder } from "./surfaces/optexity/build-report.ts";
 import type { ChildIdentity, ControlPlane, OptexityDeps } from "./surfaces/optexity/deps.ts";
 import { complaintOf } from "./surfaces/optexity/health.ts";
+import { createReportRender } from "./surfaces/optexity/reports.ts";
+import type { DeliveryKind } from "./webhooks/delivery-kind.ts";
 import { sealHeaders } from "./webhooks/seal.ts";
 
 const bytesPerMb = 1_048_576;
@@ -47,6 +53,42 @@ export function controlPlaneOf(config: Config): ControlPlane | null {
     recordingEndpoint: "api/v1/recording",
   };
 }
+
+/** How reports to the control plane are worded. They are only made of jobs that were accepted while there was one. */
+export function optexityRender(config: Config, child: ChildIdentity): Render {
+  const url = (endpoint: string) => new URL(endpoint, config.serverUrl || "http://localhost/").href;
+  return createReportRender(
+    {
+      startTask: url(config.startTaskEndpoint),
+      completeTask: url(config.completeTaskEndpoint),
+      saveOutputData: url(config.saveOutputDataEndpoint),
+      saveDownloads: url(config.saveDownloadsEndpoint),
+      saveTrajectory: url(config.saveTrajectoryEndpoint),
+    },
+    child,
+  );
+}
+
+/** How reports are sent: to the configured control plane, wherever it is, and again until it is back. */
+export function optexityDeliveries(config: Config, sql: Sql, files: FileStore): DeliveryKind {
+  return {
+    allow: { has: () => true },
+    timeoutMs: reportTimeoutMs,
+    retries: {
+      retriesMax: config.webhookRetriesMax ?? Math.ceil(reportsKeptMs / (config.webhookRetryDelayMs || reportRetryMs)),
+      delayMs: config.webhookRetryDelayMs ?? reportRetryMs,
+    },
+    isFinal: (status) => status >= 400 && status < 500 && !passing.has(status),
+    build: createReportBuilder({ sql, files, nodeId: config.nodeName, directory: join(config.dataDir, "reports") }),
+  };
+}
+
+/** How long an archive may take on its way. */
+export const reportTimeoutMs = 300_000;
+const reportRetryMs = 15_000;
+const reportsKeptMs = 3 * 86_400_000;
+/** Answers of a control plane that is being set up, moved or hurried; the other ones that blame the report are final. */
+const passing = new Set([401, 403, 404, 408, 409, 423, 425, 429]);
 
 function automationsRunning({ worker }: Rooms) {
   return {

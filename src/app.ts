@@ -1,4 +1,4 @@
-import { automationComplaint } from "./app-optexity.ts";
+import { automationComplaint, optexityRender } from "./app-optexity.ts";
 import { buildRooms, startRooms, stopRooms } from "./app-build.ts";
 import { showDemo } from "./app-demo.ts";
 import { clearLeftovers } from "./app-leftovers.ts";
@@ -53,7 +53,11 @@ export async function startApp(options: AppOptions): Promise<App> {
     config,
     log,
     environment,
-    renders: { andera: renderResult, api: createApiRender(config.publicUrl) },
+    renders: {
+      andera: renderResult,
+      api: createApiRender(config.publicUrl),
+      optexity: optexityRender(config, child),
+    },
   });
   const closers: (() => Promise<unknown>)[] = [];
   let stopping: Promise<void> | null = null;

@@ -3,8 +3,14 @@ import type { Engine } from "./context.ts";
 import { type JobView, readJob } from "./read.ts";
 import type { WebhookSpec } from "./submission.ts";
 
-/** Turns a job into the body its receiver is sent. One a webhook `kind`; a surface's own words. Pure. */
-export type Render = (event: "started" | "completed" | "output", job: JobView) => { contentType: string; body: string };
+/** One body for a receiver; `url` when it goes elsewhere than to the webhook's own. */
+export type Told = { contentType: string; body: string; url?: string };
+
+/**
+ * Turns a job into what its receiver is sent: one body, or several that are handed over one after another in this order. One a
+ * webhook `kind`; a surface's own words. Pure.
+ */
+export type Render = (event: "started" | "completed" | "output", job: JobView) => Told | Told[];
 
 /** Writes the delivery of a job's end in the transaction that ends it. */
 export async function deliveryOnEnd(engine: Engine, tx: Runs, jobId: string, webhookJson: string): Promise<void> {
@@ -27,8 +33,9 @@ export async function noticeOfOutput(engine: Engine, jobId: string): Promise<boo
   >`SELECT webhook::text AS webhook FROM jobs WHERE id = ${jobId}`;
   if (row === undefined || job === null || job.status !== "running") return false;
   const webhook: WebhookSpec = JSON.parse(row.webhook);
-  const { contentType, body, fault } = rendered(engine, webhook.kind, "output", job);
-  if (fault !== null) return false;
+  const [told] = rendered(engine, webhook.kind, "output", job);
+  if (told === undefined || told.fault !== null) return false;
+  const { contentType, body, fault } = told;
   const updated = await engine.db.sql`
     UPDATE deliveries SET body = ${body} WHERE job_id = ${jobId} AND event = 'output' AND state = 'pending'
       AND (claimed_until IS NULL OR claimed_until < now()) RETURNING id`;
@@ -47,21 +54,18 @@ async function writeDelivery(
   if (!webhook.events.includes(event)) return;
   const job = await readJob(tx, jobId);
   if (job === null) throw new Error(`job ${jobId} has a webhook and no row`);
-  await insert(tx, { jobId, event, webhook, ...rendered(engine, webhook.kind, event, job) });
+  for (const told of rendered(engine, webhook.kind, event, job)) await insert(tx, { jobId, event, webhook, ...told });
 }
 
-type News = {
-  jobId: string;
-  event: string;
-  webhook: WebhookSpec;
-  contentType: string;
-  body: string;
+type Rendered = Told & {
   /** Why it cannot be told, or null. */
   fault: string | null;
 };
+type News = Rendered & { jobId: string; event: string; webhook: WebhookSpec };
 
 /** Who is told of more than the end is told in order: the job is a lane of its own. */
-async function insert(runs: Runs, { jobId, event, webhook, contentType, body, fault }: News): Promise<void> {
+async function insert(runs: Runs, { jobId, event, webhook, ...told }: News): Promise<void> {
+  const { contentType, body, url, fault } = told;
   const tried =
     fault === null
       ? []
@@ -73,7 +77,7 @@ async function insert(runs: Runs, { jobId, event, webhook, contentType, body, fa
       `msg_${Bun.randomUUIDv7().replaceAll("-", "")}`,
       jobId,
       event,
-      webhook.url,
+      url ?? webhook.url,
       webhook.sealed ?? null,
       contentType,
       body,
@@ -85,15 +89,16 @@ async function insert(runs: Runs, { jobId, event, webhook, contentType, body, fa
 }
 
 /** A receiver that cannot be told must not keep its job from ending: the delivery is written as failed, with the reason. */
-function rendered(engine: Engine, kind: string, event: "started" | "completed" | "output", job: JobView) {
+function rendered(engine: Engine, kind: string, event: "started" | "completed" | "output", job: JobView): Rendered[] {
   try {
     const render = engine.renders[kind];
     if (render === undefined) throw new Error(`This node knows no webhooks of kind ${kind}`);
-    const { contentType, body } = render(event, job);
     // Postgres keeps no NUL in text.
-    return { contentType, body: body.replaceAll("\u0000", "\ufffd"), fault: null };
+    return [render(event, job)]
+      .flat()
+      .map((told) => ({ ...told, body: told.body.replaceAll("\u0000", "\ufffd"), fault: null }));
   } catch (fault) {
     const reason = fault instanceof Error ? fault.message : String(fault);
-    return { contentType: "text/plain", body: "", fault: `The body could not be written: ${reason}` };
+    return [{ contentType: "text/plain", body: "", fault: `The body could not be written: ${reason}` }];
   }
 }

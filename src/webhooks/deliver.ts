@@ -1,12 +1,13 @@
 import { isConnectionFault, type Sql } from "../db/client.ts";
 import { type DueDelivery, giveBack, nextDueMs, recordAttempt, takeDue } from "../engine/delivery-queue.ts";
 import type { Log } from "../log.ts";
+import { buildBody, type DeliveryKind, filesGone } from "./delivery-kind.ts";
 import { attemptOf, type Made, reasonOf } from "./attempt-record.ts";
 import { type HeaderMap, mergeHeaders } from "./headers.ts";
 import { HostPlaces } from "./host-places.ts";
 import type { Networks } from "./networks.ts";
 import { post, type PostOutcome } from "./post.ts";
-import { nextAttempt, type RetrySettings } from "./schedule.ts";
+import { nextAttempt, type RetrySettings, type Verdict } from "./schedule.ts";
 import { openHeaders, type SealKey } from "./seal.ts";
 import { sign, type WebhookSecret } from "./sign.ts";
 
@@ -21,6 +22,8 @@ export type SenderOptions = {
   headers: HeaderMap;
   /** The key in use first, then those rotated out. */
   sealKeys: readonly SealKey[];
+  /** What is different for the deliveries of some kinds of webhooks. */
+  kinds?: Readonly<Record<string, DeliveryKind>>;
   /** Seconds beyond `timeoutMs` after which others may take a delivery whose process has died; 15 unless said. */
   claimMarginS?: number;
 };
@@ -121,29 +124,56 @@ export class Sender {
   }
 
   async #attempt(due: DueDelivery): Promise<PostOutcome> {
-    const { secrets, allow, timeoutMs, headers, sealKeys } = this.#options;
-    const own = due.sealed === null ? {} : openHeaders(due.sealed, sealKeys);
+    const own = due.sealed === null ? {} : openHeaders(due.sealed, this.#options.sealKeys);
     if (own === null)
       return {
         kind: "failed",
         reason: "its headers were sealed with a key that this node does not have",
         durationMs: 0,
       };
-    const base = { "Content-Type": due.contentType, "User-Agent": due.kind === "andera" ? "Andera" : "Fairlead" };
-    const signed = sign({ id: due.id, timestampS: Date.now() / 1000, body: due.body, secrets });
+    const kind = this.#kindOf(due);
+    if (kind?.build === undefined) return this.#post(due, due, own);
+    const built = await buildBody(kind, due, this.#stopping.signal);
+    if ("outcome" in built) return built.outcome;
+    try {
+      return await this.#post(due, built, own);
+    } finally {
+      await built.close();
+    }
+  }
+
+  #kindOf(due: DueDelivery): DeliveryKind | undefined {
+    return due.kind === null ? undefined : this.#options.kinds?.[due.kind];
+  }
+
+  #post(due: DueDelivery, sent: { contentType: string; body: string | Blob }, own: HeaderMap): Promise<PostOutcome> {
+    const { secrets, allow, timeoutMs, headers } = this.#options;
+    const kind = this.#kindOf(due);
+    const base = { "Content-Type": sent.contentType, "User-Agent": due.kind === "andera" ? "Andera" : "Fairlead" };
+    // Signatures are over texts: archives are told apart by their id and their key.
+    const [body, keys] = typeof sent.body === "string" ? [sent.body, secrets] : ["", []];
+    const signed = sign({ id: due.id, timestampS: Date.now() / 1000, body, secrets: keys });
     return post({
       url: due.url,
       headers: mergeHeaders(base, headers, own, signed),
-      body: due.body,
-      timeoutMs,
-      allow,
+      body: sent.body,
+      timeoutMs: kind?.timeoutMs ?? timeoutMs,
+      allow: kind?.allow ?? allow,
       signal: this.#stopping.signal,
     });
   }
 
   async #record(due: DueDelivery, at: string, outcome: Made): Promise<void> {
-    const { retries, sql, log } = this.#options;
-    const verdict = nextAttempt({ attempt: due.attempt, outcome, settings: retries, random: Math.random() });
+    const { sql, log } = this.#options;
+    const kind = this.#kindOf(due);
+    const settings = kind?.retries ?? this.#options.retries;
+    const isOver =
+      outcome.kind === "answered"
+        ? kind?.isFinal?.(outcome.status) === true
+        : outcome.kind === "failed" && outcome.reason === filesGone;
+    const verdict: Verdict = isOver
+      ? { kind: "gone" }
+      : nextAttempt({ attempt: due.attempt, outcome, settings, random: Math.random() });
     const facts = { delivery: due.id, job: due.jobId, attempt: due.attempt };
     if (verdict.kind === "retry") {
       await recordAttempt(sql, due, attemptOf(at, outcome), { state: "pending", afterMs: verdict.afterMs });

@@ -9,7 +9,8 @@ export type PostRequest = {
   url: string;
   /** All headers but `Host` and the length, which are set here. Client-given ones have passed `checkHeaders`. */
   headers: Readonly<Record<string, string>>;
-  body: string;
+  /** A Blob may be a file: it is sent as it is read. */
+  body: string | Blob;
   /** For everything together: name, connection, request, whole answer. */
   timeoutMs: number;
   allow: Networks;
