@@ -36,6 +36,16 @@ function open(
 }
 
 describe("an image", () => {
+  test("that waits before its next start says why when the time is up", async () => {
+    const patient = { imageTimings: { ...quick, backoffMinMs: 60_000, backoffMaxMs: 60_000 } };
+    const { runner } = open({}, { image: "team/none:1" }, patient);
+    expect(containerErrorOf(await runLinkOf(runner, "model", {}))).toContain("no such image");
+    const { outcome } = await runLinkOf(runner, "model", {}, { timeoutMs: 100 });
+    const message = outcome.kind === "timed_out" ? outcome.message : "";
+    expect(message).toStartWith('container "model": gave no result within 0.1 s; ');
+    expect(message).toContain("no such image");
+  });
+
   test("is started for the first call, kept for the next, and removed at the end", async () => {
     const { runner, engine } = open();
     expect(runner.states()).toEqual([{ id: "model", state: "idle", reason: null }]);

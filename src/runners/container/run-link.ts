@@ -48,7 +48,15 @@ async function perform(rooms: LinkRooms, run: Run): Promise<Ended> {
     container.kind === "exec"
       ? await runExec(rooms.exec, { ...run, container, link })
       : await call(rooms, { ...run, container, link });
-  return { outcome: outcomeOf(result, run.request), facts: facts ?? factsOf(container) };
+  const outcome = explained(outcomeOf(result, run.request), rooms.images, target);
+  return { outcome, facts: facts ?? factsOf(container) };
+}
+
+/** Why an image was not there in time says more than that it was not. */
+function explained(outcome: Outcome, images: Images, target: string): Outcome {
+  const state = images.get(target)?.state;
+  if (outcome.kind !== "timed_out" || state === undefined || !("reason" in state)) return outcome;
+  return { ...outcome, message: `${outcome.message}; ${state.reason}` };
 }
 
 type Call = Run & { container: ServiceContainer | ImageContainer; link: Link };

@@ -28,8 +28,10 @@ export async function idsOf(sql: Sql, client: string, pending: boolean | null): 
   return rows.map((row) => row.id);
 }
 
+/** Jobs that wait or run here; what runs elsewhere and was reported is no load of this service. */
 export async function pendingCount(sql: Sql): Promise<number> {
   const [row] = await sql<{ count: number }[]>`
-    SELECT count(*)::int AS count FROM jobs WHERE surface = 'infernet' AND finished_at IS NULL AND status IN ('queued', 'running')`;
+    SELECT count(*)::int AS count FROM jobs WHERE surface = 'infernet' AND finished_at IS NULL AND status IN ('queued', 'running')
+      AND details->>'reported' IS NULL`;
   return row?.count ?? 0;
 }
