@@ -77,8 +77,11 @@ function jobGuard(gate: Gate, refuse: Refuse) {
 }
 
 function jobIdIn(params: unknown): string {
-  if (typeof params === "object" && params !== null && "id" in params && typeof params.id === "string")
-    return params.id;
+  if (typeof params === "object" && params !== null && "id" in params) {
+    if (typeof params.id === "string") return params.id;
+    // The router gives null for what cannot be decoded.
+    throw new EngineError("not_found", "There is nothing at this path");
+  }
   throw new Error('a route with auth "job" needs :id in its path');
 }
 

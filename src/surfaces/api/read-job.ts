@@ -21,9 +21,12 @@ export async function readWithWaiting(
   return jobBody(job, settings.publicUrl, waiting?.get(id));
 }
 
-/** An id as it was asked for, when it can be one; what cannot is refused before anything is looked up. Throws `not_found`. */
-export function requireJobId(id: string): string {
-  if (!isJobId(id)) throw noJob(id);
+/**
+ * An id as it was asked for, when it can be one; what cannot is refused before anything is looked up. The router gives null for what it
+ * cannot decode, whatever its types say. Throws `not_found`.
+ */
+export function requireJobId(id: string | null): string {
+  if (id === null || !isJobId(id)) throw noJob(id ?? "");
   return id;
 }
 

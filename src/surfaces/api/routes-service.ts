@@ -26,20 +26,21 @@ export function serviceRoutes({ engine, targets }: ApiDeps, gate: Gate) {
     .post(
       "/api/v1/deliveries/:id/redeliver",
       async ({ params, set }) => {
-        if (!deliveryIdShape.test(params.id)) throw missing("delivery", params.id);
-        const delivery = await redeliver(engine, params.id);
+        const id = decoded(params.id);
+        if (!deliveryIdShape.test(id)) throw missing("delivery", id);
+        const delivery = await redeliver(engine, id);
         set.status = 202;
         return delivery;
       },
       { auth: "key", parse: "none", detail: described.redeliver },
     )
     .get("/api/v1/nodes", async () => ({ nodes: await readNodes(sql) }), { auth: "key", detail: described.listNodes })
-    .post("/api/v1/nodes/:id/drain", ({ params }) => changeNode(params.id, drainNode), {
+    .post("/api/v1/nodes/:id/drain", ({ params }) => changeNode(decoded(params.id), drainNode), {
       auth: "key",
       parse: "none",
       detail: described.drainNode,
     })
-    .post("/api/v1/nodes/:id/resume", ({ params }) => changeNode(params.id, resumeNode), {
+    .post("/api/v1/nodes/:id/resume", ({ params }) => changeNode(decoded(params.id), resumeNode), {
       auth: "key",
       parse: "none",
       detail: described.resumeNode,
@@ -50,18 +51,22 @@ export function serviceRoutes({ engine, targets }: ApiDeps, gate: Gate) {
     })
     .post(
       "/api/v1/queues/:name/pause",
-      async ({ params, client }) => queueAfter(await pauseQueue(engine, params.name, client)),
+      async ({ params, client }) => queueAfter(await pauseQueue(engine, decoded(params.name), client)),
       {
         auth: "key",
         parse: "none",
         detail: described.pauseQueue,
       },
     )
-    .post("/api/v1/queues/:name/resume", async ({ params }) => queueAfter(await resumeQueue(engine, params.name)), {
-      auth: "key",
-      parse: "none",
-      detail: described.resumeQueue,
-    })
+    .post(
+      "/api/v1/queues/:name/resume",
+      async ({ params }) => queueAfter(await resumeQueue(engine, decoded(params.name))),
+      {
+        auth: "key",
+        parse: "none",
+        detail: described.resumeQueue,
+      },
+    )
     .get("/api/v1/functions", () => targets.functions(), { auth: "key", detail: described.listFunctions })
     .get("/api/v1/containers", () => targets.containers(), { auth: "key", detail: described.listContainers })
     .get("/api/v1/automations", () => targets.automations(), { auth: "key", detail: described.listAutomations });
@@ -79,6 +84,11 @@ export function serviceRoutes({ engine, targets }: ApiDeps, gate: Gate) {
     if (queue === undefined) throw missing("queue", name);
     return queue;
   }
+}
+
+/** The router gives null for what it cannot decode, whatever its types say. */
+function decoded(param: string | null): string {
+  return param ?? "";
 }
 
 function missing(what: string, id: string): EngineError {
