@@ -29,7 +29,9 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 /** Makes a fresh directory under `parent`. */
 export function createStaging(parent: string, remove: (directory: string) => Promise<unknown>): Staging {
   const directory = join(parent, randomUUID());
-  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  mkdirSync(parent, { recursive: true, mode: 0o755 });
+  // Until its run has an account of its own, nobody else may look into it.
+  mkdirSync(directory, { mode: 0o700 });
   return {
     directory,
     async discard() {
