@@ -12,6 +12,8 @@ const lockKey = 7_102_551;
 
 /** Runs `work` while no other process migrates this database. */
 export async function underMigrationLock<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
+  // Reserving from a pool that has never connected failed now and then on Bun 1.4.5 inside postgres.js ("Cannot access 'closed'").
+  await sql`SELECT 1`;
   const session = await sql.reserve();
   try {
     await session`SELECT pg_advisory_lock(${lockKey})`;
