@@ -5,6 +5,7 @@ import { openDatabase } from "../../src/db/client.ts";
 import { isRunning } from "../../src/db/embeddedPostmaster.ts";
 import { until } from "../support/until.ts";
 import { givenDatabase } from "./given-database.ts";
+import { accepted, ended, submitted, untilRunning } from "./job-calls.ts";
 import { root, scratchDirectory, type ServerProcess, spawnServer, supportFunctions } from "./server-process.ts";
 
 setDefaultTimeout(60_000);
@@ -174,8 +175,6 @@ test("a function file that does not parse is named with its line, and the others
   expect(refusedTask.status).toBe(404);
 });
 
-type Job = { id: string; status: string; attempts: number };
-
 async function serverOn(databaseUrl: string, more: Record<string, string> = {}): Promise<ServerProcess> {
   return spawnServer({
     DATA_DIR: scratchDirectory("data"),
@@ -206,36 +205,6 @@ async function refused(environment: Record<string, string>, exitCode = 1): Promi
   expect(await server.exited).toBe(exitCode);
   await until("all is read", () => server.said().length > 0);
   return server.said().filter((line) => !line.startsWith("{"));
-}
-
-async function accepted(server: ServerProcess, body: object): Promise<Job> {
-  const response = await server.post("/api/v1/jobs", body);
-  expect(response.status).toBe(202);
-  return (await response.json()) as Job;
-}
-
-async function submitted(server: ServerProcess, body: object): Promise<Job> {
-  const response = await server.post("/api/v1/jobs", body, { prefer: "wait=30" });
-  expect(response.status).toBe(200);
-  return (await response.json()) as Job;
-}
-
-async function untilRunning(server: ServerProcess, id: string): Promise<void> {
-  await until(`job ${id} runs`, async () => {
-    const job = (await (await server.call(`/api/v1/jobs/${id}`)).json()) as Job;
-    return job.status === "running";
-  });
-}
-
-async function ended(server: ServerProcess, id: string): Promise<Job> {
-  return until(
-    `job ${id} ends`,
-    async () => {
-      const job = (await (await server.call(`/api/v1/jobs/${id}`)).json()) as Job;
-      return ["succeeded", "failed", "cancelled"].includes(job.status) ? job : null;
-    },
-    { withinMs: 30_000 },
-  );
 }
 
 function copiedDataDir(): string {
