@@ -1,26 +1,34 @@
 #!/usr/bin/env bun
-import { type App, startApp } from "./app.ts";
+import manifest from "../package.json" with { type: "json" };
+import { runCli } from "./cli/cli.ts";
+import type { App } from "./app.ts";
 import { ConfigError, loadConfig, wholeEnvironment } from "./config.ts";
 import { EngineError } from "./errors.ts";
-import { ListenError } from "./http/listen-fault.ts";
 import { createLog, type Log } from "./log.ts";
 
-const [verb = "serve", ...words] = Bun.argv.slice(2);
-await run(verb, words).catch(complain);
+/** What each command needs of the program is loaded when it is called: most only talk to a service. */
+const tools = {
+  version: manifest.version,
+  onInterrupt,
+  serve,
+  migrate: async () => (await import("./app-migrate.ts")).migrate(loadConfig()),
+  migrationPlan: async () => (await import("./app-migrate.ts")).migrationPlan(loadConfig()),
+  doctor: async () => (await import("./app-doctor.ts")).examine(),
+  openapi: async () => (await import("./app-openapi.ts")).describeApi(loadConfig()),
+  devToken: async (claims: { sub: string; lifetimeS: number }) => {
+    const { signDevToken } = await import("./surfaces/opteryx/dev-issuer.ts");
+    const { dataDir, jwtAudience } = loadConfig();
+    return signDevToken(dataDir, { ...claims, audience: jwtAudience });
+  },
+};
 
-async function run(name: string, rest: string[]): Promise<void> {
-  if (name === "serve" || name === "work")
-    return serve({
-      demo: rest.includes("--demo"),
-      dev: rest.includes("--dev"),
-      http: name === "serve",
-      work: !rest.includes("--no-work"),
-    });
-  const { runCli } = await import("./cli/run.ts");
-  process.exitCode = await runCli(name, rest);
-}
+/** Classes of faults that say all there is to say; named, because a command that needs none of them loads none of them. */
+const toldInWords = new Set(["EmbeddedError", "ListenError"]);
+
+process.exitCode = await runCli(Bun.argv.slice(2), tools).catch(complain);
 
 async function serve(mode: { demo: boolean; dev: boolean; http: boolean; work: boolean }): Promise<void> {
+  const { startApp } = await import("./app.ts");
   const config = loadConfig();
   const log = createLog({ level: config.logLevel, maxLines: config.logLinesMax });
   const starting = startApp({ config, log, environment: wholeEnvironment(), ...mode });
@@ -47,12 +55,16 @@ async function end(app: App, log: Log): Promise<void> {
   }
 }
 
+function onInterrupt(listener: () => void): () => void {
+  process.on("SIGINT", listener);
+  return () => void process.off("SIGINT", listener);
+}
+
 function complain(fault: unknown): never {
   const isExpected =
     fault instanceof ConfigError ||
     fault instanceof EngineError ||
-    fault instanceof ListenError ||
-    (fault instanceof Error && fault.name === "EmbeddedError");
+    (fault instanceof Error && toldInWords.has(fault.name));
   console.error(isExpected ? fault.message : fault);
   process.exit(1);
 }

@@ -1,0 +1,95 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { rm, statfs, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Check } from "./app-doctor.ts";
+import { visitDatabase } from "./app-visit.ts";
+import type { Config } from "./config.ts";
+import type { Sql } from "./db/client.ts";
+import { type SchemaState, schemaState } from "./db/migrate.ts";
+
+const bytesPerGb = 1_000_000_000;
+/** Below this Postgres itself soon stops. */
+const diskMinGb = 1;
+const diskFewGb = 5;
+const skewMaxMs = 1_000;
+/** A lease of a node is 15 s; tokens are taken with 60 s of difference. */
+const skewFatalMs = 30_000;
+
+/** Whether the database answers, and whether its tables are those of this program. */
+export async function checkDatabase(config: Config): Promise<Check[]> {
+  const isEmbedded = config.databaseUrl === "";
+  try {
+    return await visitDatabase(config, async ({ sql }) => {
+      const [row] = await sql<{ version: string }[]>`SELECT current_setting('server_version') AS version`;
+      const detail = `PostgreSQL ${row?.version ?? ""}, ${isEmbedded ? "embedded" : "at DATABASE_URL"}`;
+      return [{ name: "database", state: "ok", detail }, schemaCheck(await schemaState(sql), isEmbedded)];
+    });
+  } catch (fault) {
+    const detail = fault instanceof Error ? fault.message || String(fault) : String(fault);
+    const fix = isEmbedded
+      ? "see the message; or use another Postgres by DATABASE_URL"
+      : "start Postgres, or correct DATABASE_URL (postgres://user:password@host:5432/database)";
+    return [{ name: "database", state: "failed", detail, fix }];
+  }
+}
+
+function schemaCheck(state: SchemaState, isEmbedded: boolean): Check {
+  if (state === "current") return { name: "schema", state: "ok", detail: "at this version" };
+  if (state === "ahead") {
+    const fix = "run the newer version, or restore a backup";
+    return { name: "schema", state: "failed", detail: "was migrated by a newer version of Fairlead", fix };
+  }
+  if (isEmbedded) return { name: "schema", state: "ok", detail: "is made by the next `fairlead serve`" };
+  const fix = "run `fairlead migrate` (`--plan` shows the SQL)";
+  return { name: "schema", state: "failed", detail: state === "missing" ? "is not there" : "is older", fix };
+}
+
+/** Nodes compare times in the database, and tokens carry times: both suffer when clocks differ. */
+export async function checkClock(config: Config): Promise<Check> {
+  if (config.databaseUrl === "") return { name: "clock", state: "ok", detail: new Date().toISOString() };
+  const skewMs = await visitDatabase(config, ({ sql }) => skewOf(sql)).catch(() => null); // The database has a check of its own.
+  if (skewMs === null) return { name: "clock", state: "warn", detail: "cannot be compared: no database" };
+  const detail = `${Math.abs(skewMs)} ms ${skewMs < 0 ? "behind" : "before"} the database's`;
+  if (Math.abs(skewMs) <= skewMaxMs) return { name: "clock", state: "ok", detail };
+  const fix = "let both machines keep time (chrony, systemd-timesyncd)";
+  return { name: "clock", state: Math.abs(skewMs) > skewFatalMs ? "failed" : "warn", detail, fix };
+}
+
+async function skewOf(sql: Sql): Promise<number> {
+  // The first statement also connects.
+  await sql`SELECT 1`;
+  const before = Date.now();
+  const [row] = await sql<{ ms: number }[]>`SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS ms`;
+  return Math.round((before + Date.now()) / 2 - (row?.ms ?? 0));
+}
+
+/** Whether payloads can be written where they belong, and how much room there is. */
+export async function checkDisk({ dataDir }: Config): Promise<Check> {
+  const directory = nearestThere(dataDir);
+  const probe = join(directory, `.fairlead-doctor-${randomBytes(6).toString("hex")}`);
+  try {
+    await writeFile(probe, "");
+    await rm(probe);
+  } catch (fault) {
+    const detail = `${directory} cannot be written to (${fault instanceof Error ? fault.message : String(fault)})`;
+    return {
+      name: "disk",
+      state: "failed",
+      detail,
+      fix: "give this account the directory, or set DATA_DIR to another",
+    };
+  }
+  const { bavail, bsize } = await statfs(directory);
+  const freeGb = (bavail * bsize) / bytesPerGb;
+  const detail = `${freeGb.toFixed(freeGb < diskFewGb ? 1 : 0)} GB free for ${dataDir}`;
+  if (freeGb >= diskFewGb) return { name: "disk", state: "ok", detail };
+  const fix = "free some, set DATA_DIR to a larger disk, or lower MAX_AGE";
+  return { name: "disk", state: freeGb < diskMinGb ? "failed" : "warn", detail, fix };
+}
+
+function nearestThere(path: string): string {
+  let at = path;
+  while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
+  return at;
+}
