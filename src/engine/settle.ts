@@ -142,7 +142,7 @@ async function endRun(
        RETURNING turn - CASE WHEN $7 THEN 1 ELSE 0 END AS turn, attempt + CASE WHEN $8 THEN 1 ELSE 0 END AS attempt, node_id, started_at, stop_reason
      ), ran AS (
      INSERT INTO runs (run_id, job_id, task_index, turn, attempt, node_id, outcome, error, facts, queued_at, started_at, finished_at)
-     SELECT $3::uuid, $1, $2, turn, attempt, node_id, $9, $6::text::json, $11::text::json, to_timestamp($12::float8 / 1000), started_at, now() FROM done
+     SELECT $3::uuid, $1, $2, turn, attempt, coalesce(node_id, 'elsewhere'), $9, $6::text::json, $11::text::json, to_timestamp($12::float8 / 1000), started_at, now() FROM done
      )
      SELECT stop_reason AS "stopReason" FROM done`,
     [

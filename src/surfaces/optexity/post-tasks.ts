@@ -1,4 +1,5 @@
 import { cancel } from "../../engine/cancel.ts";
+import { endRemote } from "../../engine/remote-task.ts";
 import { EngineError } from "../../errors.ts";
 import { allocate } from "./allocate.ts";
 import { checkTask } from "./check-task.ts";
@@ -70,9 +71,13 @@ async function ownIds(deps: OptexityDeps, ids: string[]): Promise<string[]> {
   return rows.map(({ id }) => id);
 }
 
+const killed = { code: "cancelled", message: "Task cancelled by user" } as const;
+
 async function cancelIfThere(deps: OptexityDeps, id: string): Promise<void> {
   try {
-    await cancel(deps.engine, id);
+    const asked = await cancel(deps.engine, id);
+    // Nobody here runs what a child runs: for this control plane it ends now, and what the child still reports is kept with it.
+    if (asked === "stopping") await endRemote(deps.engine, id, { status: "cancelled", error: killed });
   } catch (fault) {
     // Pruned since it was looked up.
     if (!(fault instanceof EngineError && fault.code === "not_found")) throw fault;
