@@ -1,6 +1,7 @@
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { format, type Row } from "./row.ts";
+import { chainRows } from "./rows-chains.ts";
 import { functionRows } from "./rows-functions.ts";
 import { scriptRows } from "./rows-scripts.ts";
 import { startRows } from "./rows-start.ts";
@@ -13,6 +14,7 @@ const groups: Record<string, (rounds: number, seconds: number) => Promise<Row[]>
   start: (rounds) => startRows(rounds),
   functions: functionRows,
   scripts: (rounds) => scriptRows(rounds),
+  chains: (rounds) => chainRows(rounds),
 };
 
 const words = Bun.argv.slice(2);
