@@ -4,7 +4,7 @@ export const submitExamples = {
   script: {
     summary: "A script, with limits",
     value: {
-      script: 'echo "::progress 50::half way"\nexpr 6 \\* 7 > answer.txt\n',
+      script: 'echo "::progress 50% half way"\nexpr 6 \\* 7 > answer.txt\n',
       limits: { cpu_s: 10, memory_mb: 256 },
       timeout: 30,
     },
