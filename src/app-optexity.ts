@@ -5,10 +5,12 @@ import type { Sql } from "./db/client.ts";
 import type { Render } from "./engine/deliveries.ts";
 import type { WebhookSpec } from "./engine/submission.ts";
 import type { FileStore } from "./files/store.ts";
-import { createReportBuilder } from "./surfaces/optexity/build-report.ts";
+import { createReportBuilder, sweepReports } from "./surfaces/optexity/build-report.ts";
 import type { ChildIdentity, ControlPlane, OptexityDeps } from "./surfaces/optexity/deps.ts";
 import { complaintOf } from "./surfaces/optexity/health.ts";
+import { registerChild } from "./surfaces/optexity/register-child.ts";
 import { createReportRender } from "./surfaces/optexity/reports.ts";
+import { sweepTaskDirectories } from "./surfaces/optexity/task-directory.ts";
 import type { DeliveryKind } from "./webhooks/delivery-kind.ts";
 import { sealHeaders } from "./webhooks/seal.ts";
 
@@ -52,6 +54,21 @@ export function controlPlaneOf(config: Config): ControlPlane | null {
     inferenceEndpoint: config.inferenceEndpoint,
     recordingEndpoint: "api/v1/recording",
   };
+}
+
+/** What goes on beside the requests: links of tasks that are gone are removed, and in a cloud the master is told of this child. */
+export async function startOptexity({ config, log }: Rooms): Promise<() => Promise<void>> {
+  if (!config.surfaces.includes("optexity")) return async () => undefined;
+  const swept = await sweepTaskDirectories(join(config.dataDir, "optexity"));
+  await sweepReports(join(config.dataDir, "reports"), 2 * reportTimeoutMs);
+  if (swept > 0) log.info("directories of tasks that are gone were removed", { count: swept });
+  if (config.deployment !== "prod" || config.serverUrl === "") return async () => undefined;
+  return registerChild({
+    metadataUri: config.ecsMetadataUri,
+    serverUrl: config.serverUrl,
+    containerPort: config.childPortOffset,
+    log,
+  });
 }
 
 /** How reports to the control plane are worded. They are only made of jobs that were accepted while there was one. */

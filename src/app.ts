@@ -1,4 +1,4 @@
-import { automationComplaint, optexityRender } from "./app-optexity.ts";
+import { automationComplaint, optexityRender, startOptexity } from "./app-optexity.ts";
 import { buildRooms, startRooms, stopRooms } from "./app-build.ts";
 import { showDemo } from "./app-demo.ts";
 import { clearLeftovers } from "./app-leftovers.ts";
@@ -126,6 +126,7 @@ async function openDoors(options: DoorOptions, rooms: Rooms, closers: (() => Pro
   });
   const { url } = await server.listen();
   closers.push(() => closeServer(server, config));
+  closers.push(await startOptexity(rooms));
   if (config.surfaces.includes("andera")) {
     const balancers = listenForBalancers(anderaDeps(rooms, sidecar), {
       hostname: config.host,

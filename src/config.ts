@@ -1,10 +1,28 @@
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
+import { parseEnv } from "node:util";
 import { type Setting, secret, text, url } from "./setting.ts";
 import { settings } from "./settings.ts";
 
 type ValuesOf<S> = Readonly<{ [K in keyof S]: S[K] extends Setting<infer T> ? T : never }>;
 export type Config = ValuesOf<typeof settings>;
+
+/** The settings that a file named by `ENV_PATH` may hold. What is in the environment itself wins over it. */
+const envFileKeys = [
+  "serverUrl",
+  "apiKey",
+  "deployment",
+  "childPortOffset",
+  "ecsMetadataUri",
+  "healthEndpoint",
+  "inferenceEndpoint",
+  "startTaskEndpoint",
+  "completeTaskEndpoint",
+  "saveOutputDataEndpoint",
+  "saveDownloadsEndpoint",
+  "saveTrajectoryEndpoint",
+] as const;
 
 /** What the command line reads, besides what it shares with the service. */
 export const cliSettings = {
@@ -26,9 +44,9 @@ export class ConfigError extends Error {
   }
 }
 
-/** Reads the environment once. Relative directories are resolved against the working directory. Throws `ConfigError`. */
+/** Reads the environment once, and the file that `ENV_PATH` names. Relative directories are resolved against the working directory. Throws `ConfigError`. */
 export function loadConfig(environment: Record<string, string | undefined> = process.env): Config {
-  const { values: config, problems } = readSettings(settings, environment);
+  const { values: config, problems } = readSettings(settings, withEnvFile(environment));
   if (problems.length === 0) problems.push(...contradictions(config));
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze({
@@ -58,6 +76,30 @@ export function withConfig(config: Config, changes: Partial<Config>): Config {
 /** True when only this machine can reach the listener. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host.startsWith("127.");
+}
+
+/** The environment on top of what the file has to say about the control plane. Throws `ConfigError`. */
+function withEnvFile(environment: Record<string, string | undefined>): Record<string, string | undefined> {
+  const path = environment[settings.envPath.name] ?? "";
+  if (path === "") return environment;
+  const file = readEnvFile(path);
+  const names = envFileKeys.map((key) => settings[key].name);
+  const held = Object.fromEntries(names.map((name) => [name, file[name]]));
+  // The name that later versions of the original prefer.
+  held[settings.apiKey.name] ??= file[`OPTEXITY_${settings.apiKey.name}`];
+  const given = Object.entries(environment).filter(([, value]) => value !== undefined && value !== "");
+  return { ...held, ...Object.fromEntries(given) };
+}
+
+function readEnvFile(path: string): Record<string, string | undefined> {
+  try {
+    return parseEnv(readFileSync(path, "utf8"));
+  } catch (cause) {
+    const why = cause instanceof Error && "code" in cause ? String(cause.code) : "it is no text";
+    throw new ConfigError([
+      `ENV_PATH names ${path}, which cannot be read (${why}): write a file of NAME=value lines there`,
+    ]);
+  }
 }
 
 function readSettings<S extends Readonly<Record<string, Setting<unknown>>>>(

@@ -97,6 +97,19 @@ export function url(base: Base): Setting<string> {
   };
 }
 
+/** A URL, or a host with or without a port, which is taken for `http`. */
+export function serverAddress(base: Base): Setting<string> {
+  return {
+    fallback: "",
+    ...base,
+    parse: (value) => {
+      const full = value === "" || /^https?:\/\//i.test(value) ? value : `http://${value}`;
+      if (full !== "" && !URL.canParse(full)) throw new Error("must be a URL, or a host with a port");
+      return full;
+    },
+  };
+}
+
 /** CIDR networks or single addresses; `*` for all of them. */
 export function networks(base: Base): Setting<string[]> {
   return {

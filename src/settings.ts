@@ -8,6 +8,7 @@ import {
   optionalInteger,
   secret,
   secretList,
+  serverAddress,
   someOf,
   text,
   url,
@@ -254,7 +255,7 @@ export const settings = {
   s3Region: text({ name: "S3_REGION", help: "S3 region" }),
   s3AccessKeyId: secret({ name: "S3_ACCESS_KEY_ID", help: "S3 key" }),
   s3SecretAccessKey: secret({ name: "S3_SECRET_ACCESS_KEY", help: "S3 secret" }),
-  serverUrl: url({ name: "SERVER_URL", help: "Optexity control plane; empty: Fairlead is its own" }),
+  serverUrl: serverAddress({ name: "SERVER_URL", help: "Optexity control plane; empty: Fairlead is its own" }),
   apiKey: secret({ name: "API_KEY", help: "key for the control plane" }),
   deployment: oneOf({
     name: "DEPLOYMENT",

@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Sql } from "../../db/client.ts";
 import type { DueDelivery } from "../../engine/delivery-queue.ts";
@@ -32,6 +32,15 @@ export function createReportBuilder(options: ReportBuilderOptions) {
     if (descriptor.report === "save_output_data") return outputBody(options.files, descriptor);
     return multipartBody(options, descriptor, signal);
   };
+}
+
+/** Removes bodies that were on their way when the service was killed. */
+export async function sweepReports(directory: string, olderThanMs: number): Promise<void> {
+  const names = await readdir(directory).catch(() => []); // Before the first report there is no such directory.
+  for (const name of names.filter((entry) => entry.endsWith(".multipart"))) {
+    const found = await stat(join(directory, name)).catch(() => null); // Another process may be as quick.
+    if (found !== null && Date.now() - found.mtimeMs > olderThanMs) await rm(join(directory, name), { force: true });
+  }
 }
 
 async function outputBody(files: FileStore, descriptor: ReportDescriptor): Promise<BuiltBody> {
