@@ -23,18 +23,34 @@ export async function queueNext(
   engine: Engine,
   tx: Runs,
   task: Claimed,
-  ending: Ending,
-  job: JobFacts,
+  { ending, job, link }: { ending: Ending; job: JobFacts; link: Link | null },
   reserved: string[],
 ): Promise<Next> {
   if (ending.kind === "again") {
     const startAt = ending.delayS > 0 ? new Date(Date.now() + ending.delayS * 1000) : null;
     return { message: messageOf(task, task.index, task.turn + 1, task.runner, job, startAt), start: null };
   }
-  return nextLink(engine, tx, task, ending, job, reserved);
+  if (link === null) throw new Error(`job ${task.jobId} has no queued task ${task.index + 1} to go on with`);
+  const startsHere = link.requires === null && engine.lane?.reserve(link.runner, link.target, job.priority) === true;
+  if (!startsHere) return queueLink(tx, task, link, job);
+  reserved.push(link.runner);
+  return startLink(engine, tx, linkClaimed(task, link, ending.outputJson));
 }
 
-type Link = {
+/** The link after `task`, if that is what its run's end leads to. Its row is safe from others once the task's is locked. */
+export async function findLink(tx: Runs, task: Claimed, ending: Ending): Promise<Link | null> {
+  if (ending.kind === "again" || ending.status !== "succeeded" || task.index === task.taskCount - 1) return null;
+  const [link] = await tx.unsafe<Link[]>(
+    `SELECT runner, target, turn, timeout_ms, max_attempts, backoff_s, options::text, limits::text, input::text, requires::text
+     FROM tasks WHERE job_id = $1 AND index = $2 AND status = 'queued'`,
+    [task.jobId, task.index + 1],
+    { prepare: true },
+  );
+  return link ?? null;
+}
+
+/** A link of a chain as it waits for the one before it. */
+export type Link = {
   runner: Claimed["runner"];
   target: string;
   turn: number;
@@ -47,38 +63,30 @@ type Link = {
   requires: string | null;
 };
 
-/** Starts the next link here when a slot is free, else puts it in the queue. */
-async function nextLink(
-  engine: Engine,
-  tx: Runs,
-  task: Claimed,
-  ending: Ending & { kind: "final" },
-  job: JobFacts,
-  reserved: string[],
-): Promise<Next> {
+async function queueLink(tx: Runs, task: Claimed, link: Link, job: JobFacts): Promise<Next> {
   const index = task.index + 1;
-  const [link] = await tx.unsafe<Link[]>(
-    `UPDATE tasks SET queued_at = now() WHERE job_id = $1 AND index = $2 AND status = 'queued'
-     RETURNING runner, target, turn, timeout_ms, max_attempts, backoff_s, options::text, limits::text, input::text, requires::text`,
-    [task.jobId, index],
-  );
-  if (link === undefined) throw new Error(`job ${task.jobId} has no queued task ${index} to go on with`);
-  const startsHere = link.requires === null && engine.lane?.reserve(link.runner, link.target, job.priority) === true;
-  if (!startsHere) return { message: messageOf(task, index, link.turn, link.runner, job, null), start: null };
-  reserved.push(link.runner);
-  const start = linkClaimed(task, index, link, ending.outputJson);
+  await tx.unsafe("UPDATE tasks SET queued_at = now() WHERE job_id = $1 AND index = $2", [task.jobId, index], {
+    prepare: true,
+  });
+  return { message: messageOf(task, index, link.turn, link.runner, job, null), start: null };
+}
+
+async function startLink(engine: Engine, tx: Runs, start: Claimed): Promise<Next> {
   await tx.unsafe(
-    "UPDATE tasks SET status = 'running', started_at = now(), attempt = 1, run_id = $3::uuid, node_id = $4, stop_reason = NULL WHERE job_id = $1 AND index = $2",
-    [task.jobId, index, start.runId, engine.nodeId],
+    `UPDATE tasks SET status = 'running', queued_at = now(), started_at = now(), attempt = 1, run_id = $3::uuid, node_id = $4,
+       stop_reason = NULL
+     WHERE job_id = $1 AND index = $2`,
+    [start.jobId, start.index, start.runId, engine.nodeId],
+    { prepare: true },
   );
   return { message: null, start };
 }
 
-function linkClaimed(task: Claimed, index: number, link: Link, previousOutput: string | null): Claimed {
+function linkClaimed(task: Claimed, link: Link, previousOutput: string | null): Claimed {
   const now = Date.now();
   return {
     ...task,
-    index,
+    index: task.index + 1,
     runner: link.runner,
     target: link.target,
     turn: link.turn,

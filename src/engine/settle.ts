@@ -9,7 +9,7 @@ import type { Ending } from "./ending.ts";
 import { addEvents } from "./events.ts";
 import { factsJson } from "./facts.ts";
 import { endingEvents, statusEvent, type TimedEvent } from "./history.ts";
-import { type JobFacts, type Next, queueNext } from "./next-turn.ts";
+import { findLink, type JobFacts, type Next, queueNext } from "./next-turn.ts";
 import { announce, announceQueued } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
 
@@ -47,12 +47,18 @@ type Report = { facts: RunFacts | null; last: TimedEvent[]; reserved: string[] }
 type End = Ending & { kind: "final" };
 
 async function settleIn(engine: Engine, tx: Runs, task: Claimed, asked: Ending, report: Report) {
-  const [, ended] = await Promise.all([lockKeyOf(tx, task.jobId), endRun(tx, task, asked, report.facts)]);
+  // Sent as one: each would wait for the one before, and a chain does this for every link.
+  const [, ended, job, link] = await Promise.all([
+    lockKeyOf(tx, task.jobId),
+    endRun(tx, task, asked, report.facts),
+    lockJob(tx, task.jobId),
+    findLink(tx, task, asked),
+  ]);
   if (ended === null) return null;
-  const job = await lockJob(tx, task.jobId);
+  if (job === null) throw new Error(`job ${task.jobId} has a task that runs and no row`);
   const { ending, events } = await verdict(tx, task, asked, ended.stopReason);
   const end = endOfJob(task, ending);
-  const next = end === null ? await queueNext(engine, tx, task, ending, job, report.reserved) : nothing;
+  const next = end === null ? await queueNext(engine, tx, task, { ending, job, link }, report.reserved) : nothing;
   if (end !== null) await endJob(tx, task, end);
   else if (ending.kind === "again") await tx.unsafe("UPDATE jobs SET status = 'queued' WHERE id = $1", [task.jobId]);
   events.unshift(...report.last);
@@ -72,14 +78,13 @@ async function settleIn(engine: Engine, tx: Runs, task: Claimed, asked: Ending, 
 
 const nothing: Next = { message: null, start: null };
 
-async function lockJob(tx: Runs, jobId: string): Promise<JobFacts> {
+async function lockJob(tx: Runs, jobId: string): Promise<JobFacts | null> {
   const [job] = await tx.unsafe<JobFacts[]>(
     "SELECT priority, webhook::text, concurrency_key, concurrency_max FROM jobs WHERE id = $1 FOR UPDATE",
     [jobId],
     { prepare: true },
   );
-  if (job === undefined) throw new Error(`job ${jobId} has a task that runs and no row`);
-  return job;
+  return job ?? null;
 }
 
 /** What the run's end means, and the events that come before it: a link that was cancelled too late still has a result. */
