@@ -29,7 +29,7 @@ export function optexityDeps(rooms: Rooms, child: ChildIdentity): OptexityDeps {
     child,
     saveDirectory: join(config.dataDir, "optexity"),
     dataDir: config.dataDir,
-    running: () => automationsRunning(rooms),
+    runningSinceMs: () => rooms.worker.oldestRunningMs("automation"),
     unhealthyAfterS: config.automationUnhealthyAfterS,
     wallMs: config.limitWallS * 1000,
     bodyMaxBytes: config.bodyMaxMb * bytesPerMb,
@@ -42,7 +42,10 @@ export function optexityDeps(rooms: Rooms, child: ChildIdentity): OptexityDeps {
 export function automationComplaint(rooms: Rooms): string | null {
   const { config } = rooms;
   if (!config.surfaces.includes("optexity")) return null;
-  return complaintOf({ running: () => automationsRunning(rooms), unhealthyAfterS: config.automationUnhealthyAfterS });
+  return complaintOf({
+    runningSinceMs: () => rooms.worker.oldestRunningMs("automation"),
+    unhealthyAfterS: config.automationUnhealthyAfterS,
+  });
 }
 
 /** Null unless both its address and its key are configured. */
@@ -106,13 +109,6 @@ const reportRetryMs = 15_000;
 const reportsKeptMs = 3 * 86_400_000;
 /** Answers of a control plane that is being set up, moved or hurried; the other ones that blame the report are final. */
 const passing = new Set([401, 403, 404, 408, 409, 423, 425, 429]);
-
-function automationsRunning({ worker }: Rooms) {
-  return {
-    count: worker.slots().automation?.used ?? 0,
-    oldestSinceMs: worker.oldestRunningMs("automation"),
-  };
-}
 
 /** The key travels with each task, encrypted: it may be another one tomorrow. */
 function reportsTo(rooms: Rooms, apiKey: string | null): WebhookSpec | null {

@@ -226,6 +226,21 @@ test.skipIf(!hasChromium)(
   40_000,
 );
 
+test.skipIf(!hasChromium)(
+  "a task that waits for a human goes on when told",
+  async () => {
+    const nodes = [{ type: "action_node", human_in_loop_action: { max_wait_time: 600 }, end_sleep_time: 0 }];
+    const task = taskOf({ automation: { url: "about:blank", parameters: {}, nodes } });
+    expect((await post("/human_in_loop_completed", { task_id: task.task_id })).status).toBe(404);
+    await post("/allocate_task", task);
+    await jobOf(service, task.task_id, "running", ({ status }) => status === "running");
+    const told = await post("/human_in_loop_completed", { task_id: task.task_id });
+    expect(told).toEqual({ status: 200, body: { success: true } });
+    expect((await ended(service, task.task_id)).status).toBe("succeeded");
+  },
+  40_000,
+);
+
 test("without a browser the task fails with the reason", async () => {
   const bare = await startService({ SURFACES: "optexity", CHROMIUM_PATH: "/nonexistent/chromium" });
   try {

@@ -31,8 +31,8 @@ export type OptexityDeps = {
   /** Below it every task has a directory of its name. */
   saveDirectory: string;
   dataDir: string;
-  /** Automation runs of this node: how many, and since when the oldest one runs (ms since the epoch). */
-  running(): { count: number; oldestSinceMs: number | null };
+  /** Since when the oldest automation of this node runs, in ms since the epoch; null when none runs. */
+  runningSinceMs(): number | null;
   unhealthyAfterS: number;
   /** The most that one task may take. */
   wallMs: number;

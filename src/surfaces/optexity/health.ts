@@ -2,11 +2,11 @@ import type { Sql } from "../../db/client.ts";
 import type { OptexityDeps } from "./deps.ts";
 import { texts } from "./wire.ts";
 
-type Running = Pick<OptexityDeps, "running" | "unhealthyAfterS">;
+type Running = Pick<OptexityDeps, "runningSinceMs" | "unhealthyAfterS">;
 
 /** Why the service is not well: a task runs for too long. Null when it is well. */
-export function complaintOf({ running, unhealthyAfterS }: Running): string | null {
-  const since = running().oldestSinceMs;
+export function complaintOf({ runningSinceMs, unhealthyAfterS }: Running): string | null {
+  const since = runningSinceMs();
   return since !== null && Date.now() - since > unhealthyAfterS * 1000 ? texts.unhealthy(unhealthyAfterS) : null;
 }
 
@@ -16,7 +16,7 @@ export async function health(deps: OptexityDeps): Promise<Response> {
   const body = {
     status: complaint === null ? "healthy" : "unhealthy",
     ...(complaint === null ? {} : { message: complaint }),
-    task_running: deps.running().count > 0,
+    task_running: deps.runningSinceMs() !== null,
     queued_tasks: await queuedTasks(deps.engine.db.sql),
   };
   return Response.json(body, { status: complaint === null ? 200 : 503, headers: { "cache-control": "no-store" } });

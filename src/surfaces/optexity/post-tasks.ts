@@ -1,6 +1,10 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { cancel } from "../../engine/cancel.ts";
+import { readJob } from "../../engine/read.ts";
 import { endRemote } from "../../engine/remote-task.ts";
 import { EngineError } from "../../errors.ts";
+import { humanDoneFile } from "../../runners/automation/human-done-file.ts";
 import { allocate } from "./allocate.ts";
 import { checkTask } from "./check-task.ts";
 import { ControlPlaneError } from "./control-plane-call.ts";
@@ -62,6 +66,21 @@ export async function killTasks(deps: OptexityDeps, body: unknown): Promise<Resp
   const ids = await ownIds(deps, body);
   for (const id of ids) await cancelIfThere(deps, id);
   return Response.json({ success: true, message: texts.killed(body.length) });
+}
+
+/** `POST /human_in_loop_completed`: a task that waits for a human goes on. */
+export async function humanIsDone(deps: OptexityDeps, body: unknown): Promise<Response> {
+  if (!isFields(body)) return invalidBody([wrongType(["body"], "model_attributes", body)]);
+  const taskId = body.task_id;
+  if (taskId === undefined) return invalidBody([missing(["body", "task_id"], body)]);
+  if (typeof taskId !== "string") return invalidBody([wrongType(["body", "task_id"], "string", taskId)]);
+  const job = taskId.includes("\0") ? null : await readJob(deps.engine.db.sql, taskId);
+  if (job?.surface !== "optexity" || job.payload === null)
+    throw new EngineError("not_found", `There is no task ${JSON.stringify(taskId.slice(0, 200))}`);
+  if (job.status !== "running") throw new EngineError("conflict", `Task ${taskId} is not running`);
+  const logs = join(await deps.files.workDirectory(job.payload.id), "logs");
+  await writeFile(join(logs, humanDoneFile), "");
+  return Response.json({ success: true });
 }
 
 async function ownIds(deps: OptexityDeps, ids: string[]): Promise<string[]> {

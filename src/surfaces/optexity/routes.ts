@@ -8,7 +8,7 @@ import type { OptexityDeps } from "./deps.ts";
 import { health } from "./health.ts";
 import { invalidBody, notJson } from "./invalid-body.ts";
 import { postInference } from "./post-inference.ts";
-import { killTasks, postTasks, setChildProcessId } from "./post-tasks.ts";
+import { humanIsDone, killTasks, postTasks, setChildProcessId } from "./post-tasks.ts";
 import {
   completeTask,
   makeTask,
@@ -32,6 +32,7 @@ export const refuseAsOptexity: Refuse = ({ code, status, detail, problems, retry
 };
 
 const prefixes = [
+  "/human_in_loop_completed",
   "/register_child",
   "/api/v1/inference",
   "/api/v1/task",
@@ -84,7 +85,11 @@ function childRoutes(deps: OptexityDeps, gate: Gate) {
       ...guarded,
       ...described("Stop tasks", "A list of task ids."),
     })
-    .get("/is_task_running", () => Response.json(deps.running().count > 0), {
+    .post("/human_in_loop_completed", async ({ request }) => humanIsDone(deps, await readJson(request, limits)), {
+      ...guarded,
+      ...described("Let a task go on that waits for a human"),
+    })
+    .get("/is_task_running", () => Response.json(deps.runningSinceMs() !== null), {
       auth: "trusted",
       ...described("Whether a task is running"),
     });
