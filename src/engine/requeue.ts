@@ -27,6 +27,7 @@ export async function release(engine: Engine, jobId: string): Promise<void> {
       throw new EngineError("not_held", `Job ${jobId} is not held: it is ${job.status}`);
     await tx.unsafe("UPDATE jobs SET held = false, queued_at = now() WHERE id = $1", [jobId]);
     await tx.unsafe("UPDATE tasks SET queued_at = now() WHERE job_id = $1 AND index = 0", [jobId]);
+    await restartDeadline(tx, jobId);
     return { task: 0, event: statusEvent(0, "queued", { reason: "released" }) };
   });
 }
@@ -58,8 +59,19 @@ export async function retry(
       [jobId, from, options.inputJson ?? null],
     );
     await tx.unsafe("UPDATE jobs SET status = 'queued', finished_at = NULL, queued_at = now() WHERE id = $1", [jobId]);
+    await restartDeadline(tx, jobId);
     return { task: from, event: statusEvent(from, "queued", { reason: "retry" }) };
   });
+}
+
+/** A chain that begins now has all of its time, whenever it was submitted. */
+async function restartDeadline(tx: Runs, jobId: string): Promise<void> {
+  await tx.unsafe(
+    `UPDATE tasks SET options = (options::jsonb || jsonb_build_object('deadlineMs',
+       floor(extract(epoch FROM now()) * 1000)::bigint + (options->>'chainMs')::bigint))::json
+     WHERE job_id = $1 AND options->>'chainMs' IS NOT NULL`,
+    [jobId],
+  );
 }
 
 async function assertReached(tx: Runs, jobId: string, from: number): Promise<void> {

@@ -42,6 +42,14 @@ async function final(id: string): Promise<Job> {
   return (await (await service.call(`/api/v1/jobs/${id}?wait=20`)).json()) as Job;
 }
 
+/** Occupies the only slot until "held" is let go. */
+async function block(mark: string): Promise<string> {
+  container.hold("held");
+  const id = await client.requestJob({ containers: ["held"], data: { mark } });
+  await until("the slot is taken", () => container.count(mark, "held") === 1);
+  return id;
+}
+
 test("a chain that is cancelled during a link is hung up on, goes no further and keeps its outputs", async () => {
   container.hold("held");
   const id = await client.requestJob({ containers: ["first", "held", "third"], data: { mark: "cancel" } });
@@ -112,6 +120,32 @@ test("a link may take its own time, which is not the chain's", async () => {
   expect((await act(id, "retry", { from_task: 1 })).status).toBe(202);
   expect((await final(id)).result).toEqual({ mark: "slow", trail: ["first", "held", "third"] });
   expect(container.count("slow", "first")).toBe(1);
+});
+
+test("a whole chain may take its own time, which a retry has again", async () => {
+  container.hold("held");
+  const body = { containers: ["first", "held", "third"], input: { mark: "whole" }, deadline: 1.5, timeout: 60 };
+  const id = await submitted(body);
+  const job = await final(id);
+  const message = 'container "held": gave no result before the time of 1.5 s for the whole chain was over';
+  expect(job.error).toEqual({ code: "timed_out", message });
+  expect(job.tasks.map(({ status }) => status)).toEqual(["succeeded", "failed", "cancelled"]);
+  container.letGo("held");
+  const blocking = await block("deadline");
+  const late = await submitted({ ...body, input: { mark: "waits" }, deadline: 0.05 });
+  expect((await act(id, "retry", { from_task: 1 })).status).toBe(202);
+  const over = Date.now() + 50;
+  await until("the time of the chain that waits is over", () => Date.now() > over);
+  container.letGo("held");
+  await final(blocking);
+  expect((await final(late)).error).toMatchObject({ code: "timed_out" });
+  expect(container.count("waits", "first")).toBe(0);
+  expect((await final(id)).result).toEqual({ mark: "whole", trail: ["first", "held", "third"] });
+  const refused = await service.post("/api/v1/jobs", { function: "hello", deadline: 1 });
+  expect(refused.status).toBe(422);
+  expect(((await refused.json()) as { errors: unknown[] }).errors).toContainEqual(
+    expect.objectContaining({ pointer: "/deadline" }),
+  );
 });
 
 test("what waits goes by priority, then in the order it came; a chain keeps its priority from link to link", async () => {

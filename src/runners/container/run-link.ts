@@ -1,5 +1,6 @@
 import type { ActiveRun, Outcome, RunFacts, RunRequest, RunSink } from "../contract.ts";
 import { createStopping, type Stopping } from "../sandbox/stopping.ts";
+import { chainLeftMs, chainTimedOut } from "./chain-time.ts";
 import { containerError } from "./container-error.ts";
 import type { ContainerDefinition, ImageContainer, ServiceContainer } from "./definition.ts";
 import { type ExecOptions, type ExecResult, runExec } from "./exec.ts";
@@ -15,7 +16,8 @@ export type LinkRooms = {
   exec: ExecOptions;
 };
 
-type Run = { request: RunRequest; sink: RunSink; stopping: Stopping };
+/** `isChains` says that the time of the whole chain is over before the link's own. */
+type Run = { request: RunRequest; sink: RunSink; stopping: Stopping; isChains: boolean };
 type Ended = { outcome: Outcome; facts: RunFacts };
 
 // A timer's longest delay; longer ones would fire at once.
@@ -25,8 +27,11 @@ const timerMsMax = 2_147_483_647;
 export function runLink(rooms: LinkRooms, request: RunRequest, sink: RunSink): ActiveRun {
   const stopping = createStopping();
   const startedAt = performance.now();
-  const timer = setTimeout(() => stopping.stop("timed_out"), Math.min(request.timeoutMs, timerMsMax));
-  const done = perform(rooms, { request, sink, stopping })
+  const leftMs = chainLeftMs(request);
+  if (leftMs <= 0)
+    return { done: Promise.resolve({ outcome: chainTimedOut(request), facts: factsOf(null) }), stop: stopping.stop };
+  const timer = setTimeout(() => stopping.stop("timed_out"), Math.min(request.timeoutMs, leftMs, timerMsMax));
+  const done = perform(rooms, { request, sink, stopping, isChains: leftMs < request.timeoutMs })
     .catch((fault: unknown) => broken(rooms, request, fault))
     .then(({ outcome, facts }) => ({ outcome, facts: { ...facts, wallMs: performance.now() - startedAt } }))
     .finally(() => clearTimeout(timer));
@@ -34,7 +39,8 @@ export function runLink(rooms: LinkRooms, request: RunRequest, sink: RunSink): A
 }
 
 async function perform(rooms: LinkRooms, run: Run): Promise<Ended> {
-  const { target } = run.request;
+  const { request } = run;
+  const { target } = request;
   const container = rooms.find(target);
   if (container === undefined) {
     const error = containerError(
@@ -43,20 +49,21 @@ async function perform(rooms: LinkRooms, run: Run): Promise<Ended> {
     );
     return { outcome: { kind: "failed", error }, facts: factsOf(null) };
   }
-  const link = readLink(run.request);
+  const link = readLink(request);
   const { result, facts } =
     container.kind === "exec"
       ? await runExec(rooms.exec, { ...run, container, link })
       : await call(rooms, { ...run, container, link });
-  const outcome = explained(outcomeOf(result, run.request), rooms.images, target);
-  return { outcome, facts: facts ?? factsOf(container) };
+  return { outcome: explained(outcomeOf(result, request), rooms.images, run), facts: facts ?? factsOf(container) };
 }
 
-/** Why an image was not there in time says more than that it was not. */
-function explained(outcome: Outcome, images: Images, target: string): Outcome {
-  const state = images.get(target)?.state;
-  if (outcome.kind !== "timed_out" || state === undefined || !("reason" in state)) return outcome;
-  return { ...outcome, message: `${outcome.message}; ${state.reason}` };
+/** Whose time was over; and why an image was not there in time says more than that it was not. */
+function explained(outcome: Outcome, images: Images, { request, isChains }: Run): Outcome {
+  if (outcome.kind !== "timed_out") return outcome;
+  const timedOut = isChains ? chainTimedOut(request) : outcome;
+  const state = images.get(request.target)?.state;
+  if (state === undefined || !("reason" in state)) return timedOut;
+  return { ...timedOut, message: `${timedOut.message}; ${state.reason}` };
 }
 
 type Call = Run & { container: ServiceContainer | ImageContainer; link: Link };

@@ -1,6 +1,7 @@
 import type { Problem } from "../../errors.ts";
 import type { TaskSpec } from "../../engine/submission.ts";
 import type { RunnerName } from "../../runners/contract.ts";
+import type { ChainTime } from "../../runners/container/chain-time.ts";
 import { isAllowed } from "../../runners/container/allowed.ts";
 import type { ApiDeps } from "./deps.ts";
 import type { Origin } from "./draft.ts";
@@ -40,6 +41,8 @@ export function draftTasks(
     return refused({ pointer: "", detail: `must name one of ${kinds.join(", ")}, or come with a file ${scriptFile}` });
   }
   const problems: Problem[] = [];
+  if (submit.deadline !== undefined && first !== "containers")
+    problems.push({ pointer: "/deadline", detail: "must stand beside containers: use timeout for what is one run" });
   const work = workOf(deps, first ?? "script", { ...origin, submit }, problems);
   if (work === null) return { problems, value: undefined };
   const limits = draftLimits(submit.limits, deps.settings.limits);
@@ -105,7 +108,14 @@ function containerWork({ targets }: Deps, { submit, address, files }: Wanted, pr
     else if (at === 0 && !known.external) problems.push({ pointer, detail: "must not begin a chain: it is internal" });
     else if (!isAllowed(known, address)) problems.push({ pointer, detail: "must not be used from this address" });
   }
-  return { runner: "container", targets: ids };
+  return { runner: "container", targets: ids, ...chainTimeOf(submit) };
+}
+
+function chainTimeOf({ deadline, delay, run_at: runAt }: Submit): { options?: ChainTime } {
+  if (deadline === undefined) return {};
+  const chainMs = Math.ceil(deadline * 1_000);
+  const startMs = runAt === undefined ? Date.now() + (delay ?? 0) * 1_000 : Date.parse(runAt);
+  return { options: { chainMs, deadlineMs: Math.max(Date.now(), startMs) + chainMs } };
 }
 
 function automationWork({ targets }: Deps, { submit }: Wanted, problems: Problem[]): Work | null {

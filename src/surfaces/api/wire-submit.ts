@@ -89,6 +89,13 @@ export const submitModel = Type.Object(
     timeout: Type.Optional(
       Type.Number({ minimum: 0.001, maximum: 30 * daySeconds, description: "Seconds a run may take" }),
     ),
+    deadline: Type.Optional(
+      Type.Number({
+        minimum: 0.001,
+        maximum: 30 * daySeconds,
+        description: "Seconds that the links of a chain may take together, from when the first may run",
+      }),
+    ),
     max_attempts: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000 })),
     backoff: Type.Optional(
       Type.Integer({ minimum: 0, maximum: daySeconds, description: "Seconds before the second attempt, then doubled" }),
