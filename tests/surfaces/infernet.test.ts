@@ -33,7 +33,7 @@ beforeAll(async () => {
     }),
   );
   service = await startService({ CONTAINERS_FILE: file });
-});
+}, 60_000);
 afterAll(async () => {
   release.resolve();
   await service.stop();
@@ -161,6 +161,13 @@ describe("what cannot be created says why", () => {
     expect(response.status).toBe(413);
     expect(((await response.json()) as Refused).error).toBeString();
   });
+});
+
+test("who is no trusted proxy cannot say where it comes from", async () => {
+  const headers = { "x-forwarded-for": "10.0.0.1" };
+  const response = await service.post("/api/jobs", { containers: ["fenced"], data: {} }, headers);
+  expect(response.status).toBe(400);
+  expect(((await response.json()) as Refused).params).toEqual({ address: "127.0.0.1", container: "fenced" });
 });
 
 test("the body sets neither id nor client", async () => {
