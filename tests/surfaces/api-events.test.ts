@@ -37,7 +37,7 @@ describe("the stream of a job", () => {
     const textOf = (kind: string) =>
       whole
         .filter(({ event }) => event === kind)
-        .map(({ data }) => data["text"])
+        .map(({ data }) => data.text)
         .join("");
     const numbers = Array.from({ length: lines }, (_, at) => at + 1);
     expect(textOf("output")).toBe(`${numbers.map((at) => `line ${at}\n`).join("")}end\n`);
