@@ -91,12 +91,13 @@ async function beginIn(engine: Engine, tx: Runs, jobId: string) {
   return { events, lastSeq };
 }
 
+/** `details` is looked at as text: Postgres cannot take apart JSON in which a caller has put an escaped NUL. */
 async function readRow(runs: Runs, jobId: string, lock: string): Promise<Row | null> {
   const [row] = await runs.unsafe<Row[]>(
     `SELECT k.status, k.run_id, k.runner, k.target, k.turn, k.attempt, k.priority, k.output::text AS output,
        (extract(epoch FROM k.started_at) * 1000)::float8 AS started_ms
      FROM tasks k JOIN jobs j ON j.id = k.job_id
-     WHERE k.job_id = $1 AND k.index = 0 AND j.details->>'remote' = 'true' ${lock}`,
+     WHERE k.job_id = $1 AND k.index = 0 AND j.details::text LIKE '%"remote":true%' ${lock}`,
     [jobId],
   );
   return row ?? null;

@@ -61,7 +61,13 @@ const request = (email: string) => ({
   unique_parameter_names: ["email"],
 });
 
-type View = { status: string; started_at: string | null; completed_at: string | null; dedup_key: string };
+type View = {
+  status: string;
+  started_at: string | null;
+  completed_at: string | null;
+  dedup_key: string;
+  error: string | null;
+};
 
 async function taskAt(service: Service, id: string): Promise<View> {
   return (await (await service.call(`/api/v1/task/${id}`, keyed)).json()) as View;
@@ -93,6 +99,26 @@ test("reports of unknown tasks are refused", async () => {
     const body = { task_id: "nobody", status: "success" };
     expect((await parent.post(`/api/v1/${path}`, body, keyed.headers)).status).toBe(404);
   }
+});
+
+test("an odd value does not keep a task from being reported", async () => {
+  const body = { ...request(""), input_parameters: { email: ["a\u0000b", '"remote":false'] } };
+  const made = (await (await parent.post("/api/v1/inference", body, keyed.headers)).json()) as { task_id: string };
+  const report = { task_id: made.task_id, status: "failed", error: "no luck" };
+  for (const path of ["start_task", "complete_task", "complete_task"])
+    expect((await parent.post(`/api/v1/${path}`, report, keyed.headers)).status).toBe(200);
+  expect(await taskAt(parent, made.task_id)).toMatchObject({ status: "failed", error: "no luck" });
+});
+
+test("a task that a child runs ends when it is killed, and what is reported later changes nothing", async () => {
+  const made = await parent.post("/api/v1/inference", request("killed"), keyed.headers);
+  const { task_id } = (await made.json()) as { task_id: string };
+  expect((await parent.post("/api/v1/start_task", { task_id }, keyed.headers)).status).toBe(200);
+  expect((await parent.post("/kill_task", [task_id], keyed.headers)).status).toBe(200);
+  expect((await taskAt(parent, task_id)).status).toBe("cancelled");
+  const late = await parent.post("/api/v1/complete_task", { task_id, status: "success" }, keyed.headers);
+  expect(late.status).toBe(200);
+  expect((await taskAt(parent, task_id)).status).toBe("cancelled");
 });
 
 test.skipIf(!hasChromium)(
