@@ -47,7 +47,7 @@ export class ConfigError extends Error {
 /** Reads the environment once, and the file that `ENV_PATH` names. Relative directories are resolved against the working directory. Throws `ConfigError`. */
 export function loadConfig(environment: Record<string, string | undefined> = process.env): Config {
   const { values: config, problems } = readSettings(settings, withEnvFile(environment));
-  if (problems.length === 0) problems.push(...contradictions(config));
+  problems.push(...contradictions(config));
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze({
     ...config,
@@ -121,12 +121,13 @@ function readSettings<S extends Readonly<Record<string, Setting<unknown>>>>(
   return { values: Object.fromEntries(values) as ValuesOf<S>, problems };
 }
 
-function contradictions(config: Config): string[] {
+/** Settings that do not go together. Those that could not be read are left out: they have their own line. */
+function contradictions(config: Partial<Config>): string[] {
   const problems: string[] = [];
-  if (!isLoopback(config.host) && config.authKeys.length === 0) {
+  if (config.host !== undefined && !isLoopback(config.host) && config.authKeys?.length === 0) {
     problems.push(`HOST ${config.host} can be reached from other machines: set AUTH_KEY, or use HOST=127.0.0.1`);
   }
-  if (config.s3Bucket !== "" && config.s3AccessKeyId === "")
+  if (config.s3Bucket && config.s3AccessKeyId === "")
     problems.push("S3_BUCKET is set without S3_ACCESS_KEY_ID: set it, and S3_SECRET_ACCESS_KEY");
   return problems;
 }

@@ -6,6 +6,8 @@ export type Pool = {
   runner: Runner;
   limit: number;
   used: number;
+  /** Of those, held for a claim that is on its way: nothing runs in them yet. */
+  held: number;
   /** Something may wait in the queue: newcomers go behind it. */
   backlog: boolean;
   claiming: boolean;
@@ -14,7 +16,7 @@ export type Pool = {
 
 export function createPool(runner: Runner, limit: number): Pool {
   // At start nobody knows what waits, so the first look decides.
-  return { queue: runner.name, runner, limit, used: 0, backlog: true, claiming: false, lastClaimAtMs: null };
+  return { queue: runner.name, runner, limit, used: 0, held: 0, backlog: true, claiming: false, lastClaimAtMs: null };
 }
 
 export function freeSlots(pool: Pool): number {

@@ -106,7 +106,7 @@ export class Worker implements FastLane {
   /** Slots in use and in all, by runner. */
   slots(): Record<string, { used: number; limit: number }> {
     return Object.fromEntries(
-      [...this.#pools.values()].map((pool) => [pool.queue, { used: pool.used, limit: pool.limit }]),
+      [...this.#pools.values()].map((pool) => [pool.queue, { used: pool.used - pool.held, limit: pool.limit }]),
     );
   }
 
@@ -199,6 +199,7 @@ export class Worker implements FastLane {
     pool.backlog = false;
     const most = Math.min(freeSlots(pool), claimMax);
     pool.used += most;
+    pool.held = most;
     let used = 0;
     try {
       const { claimed, taken } = await claim(this.#options.engine, pool.queue, most);
@@ -211,6 +212,7 @@ export class Worker implements FastLane {
       throw fault;
     } finally {
       pool.used -= most - used;
+      pool.held = 0;
       for (const listener of this.#listeners) listener();
     }
   }
