@@ -33,7 +33,11 @@ const closeTimeoutS = 5;
 /** The driver's own pauses grow to 20 s, in which statements wait instead of failing, and a lease runs out. */
 const reconnectMaxS = 0.25;
 
-/** Opens lazily: no connection is made before the first statement. */
+/**
+ * Opens lazily: no connection is made before the first statement. The driver is patched, see patches/: as it is published,
+ * a connection that is lost within a transaction ends the process, or has the rest of the transaction run outside of it
+ * on the connection that comes next.
+ */
 export function openDatabase(address: DatabaseAddress, options: { connectionsMax?: number } = {}): Database {
   const settings: postgres.Options<Record<string, never>> = {
     max: options.connectionsMax ?? 10,
