@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { unzipSync } from "fflate";
+import { findChromium } from "../../src/runners/automation/find-chromium.ts";
 import { until } from "../support/until.ts";
 import { root, scratchDirectory, type ServerProcess, spawnServer } from "./server-process.ts";
 
@@ -26,7 +27,7 @@ afterAll(async () => {
 });
 
 test("the commands are those of all the protocols", () => {
-  expect([...commands.keys()]).toEqual(["andera", "orchestrator", "infernet", "opteryx", "our own"]);
+  expect([...commands.keys()]).toEqual(["andera", "orchestrator", "infernet", "opteryx", "optexity", "our own"]);
 });
 
 test("andera's answers with the greeting", async () => {
@@ -67,6 +68,26 @@ test("opteryx's start the job that waits", async () => {
     return found.status === "succeeded" ? found : null;
   });
   expect(job).toMatchObject({ surface: "api", result: { message: "Hello Ada!" } });
+});
+
+test("optexity's allocates a task", async () => {
+  const [inference = ""] = commands.get("optexity") ?? [];
+  const answer = JSON.parse(await sh(inference)) as { task_id: string };
+  expect(answer).toMatchObject({ success: true, message: "Task has been allocated" } as object);
+  // With a browser it fills in the form; without one it says what is missing.
+  const job = await until(
+    "the task ends",
+    async () => {
+      const found = (await (await server.call(`/api/v1/jobs/${answer.task_id}`)).json()) as { status: string };
+      return ["succeeded", "failed"].includes(found.status) ? found : null;
+    },
+    { withinMs: 50_000 },
+  );
+  expect(job).toMatchObject(
+    "path" in findChromium("", process.env["PATH"] ?? "")
+      ? { status: "succeeded" }
+      : { status: "failed", error: { code: "automation_error" } },
+  );
 });
 
 test("our own wait for the job, and show its history", async () => {
