@@ -34,8 +34,15 @@ export function waitFor(engine: Engine, jobId: string): Wait {
   return {
     async ended(ms, signal) {
       if (early !== null) return early;
-      const poll = setInterval(() => void look(), pollEveryMs);
-      const timer = setTimeout(() => settle?.(null), ms);
+      const until = performance.now() + ms;
+      // One timer for both the poll and the limit: every waiting request has it.
+      const tick = () => {
+        const leftMs = until - performance.now();
+        if (leftMs <= 0) return settle?.(null);
+        void look();
+        timer = setTimeout(tick, Math.min(pollEveryMs, leftMs));
+      };
+      let timer = setTimeout(tick, Math.min(pollEveryMs, ms));
       const onAbort = () => settle?.(null);
       signal?.addEventListener("abort", onAbort, { once: true });
       try {
@@ -45,7 +52,6 @@ export function waitFor(engine: Engine, jobId: string): Wait {
           else if (signal?.aborted) resolve(null);
         });
       } finally {
-        clearInterval(poll);
         clearTimeout(timer);
         signal?.removeEventListener("abort", onAbort);
       }
