@@ -86,6 +86,7 @@ export class Worker implements FastLane {
     const pool = this.#pools.get(queue);
     if (pool === undefined) return;
     pool.backlog = true;
+    pool.isWoken = true;
     void this.#pump(pool);
   }
 
@@ -195,16 +196,18 @@ export class Worker implements FastLane {
   }
 
   async #claimInto(pool: Pool): Promise<void> {
-    // A message that arrives while the claim is on its way sets the backlog again.
-    pool.backlog = false;
     const most = Math.min(freeSlots(pool), claimMax);
+    // While the claim is on its way newcomers may start ahead of nothing: where more wait than it takes, they queue.
+    pool.backlog = this.#options.engine.view.waiting > most;
+    pool.isWoken = false;
     pool.used += most;
     pool.held = most;
     let used = 0;
     try {
       const { claimed, taken } = await claim(this.#options.engine, pool.queue, most);
       used = claimed.length;
-      if (taken === most) pool.backlog = true;
+      // A message that has arrived meanwhile may not have been seen.
+      pool.backlog = taken === most || pool.isWoken;
       if (used > 0) pool.lastClaimAtMs = Date.now();
       for (const task of claimed) void this.#execute(task);
     } catch (fault) {
