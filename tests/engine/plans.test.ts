@@ -84,7 +84,7 @@ async function everything(count: number): Promise<void> {
   node.runner.on("talk", async ({ sink }) => {
     sink.log("info", "hello");
     await Bun.sleep(8);
-    sink.output("stdout", "x");
+    await sink.output("stdout", "x");
     return { kind: "succeeded", output: 1 };
   });
   const idempotencyKey = crypto.randomUUID();

@@ -46,6 +46,7 @@ export type TestNodeOptions = {
   /** False: nothing is started, for tests that call the engine by hand. */
   isStarted?: boolean;
   connectionsMax?: number;
+  canRun?(runner: RunnerName, target: string): boolean;
   /** Changes the database that the engine works on, to see or break what it asks. */
   through?(db: Database): Database;
 };
@@ -116,7 +117,7 @@ function buildNode(engine: Engine, options: TestNodeOptions) {
     appender,
     log,
     runners: Object.values(runners).map((runner) => ({ runner, slots: options.slots ?? 4 })),
-    canRun: () => true,
+    canRun: options.canRun ?? (() => true),
   });
   const node = new Node({
     engine,
