@@ -43,5 +43,10 @@ export type Submission = {
   traceparent?: string;
 };
 
+/** A job as it was committed: when, and the run that it began with at once, if it did. */
+export type Accepted = { at: string; run: { runId: string; nodeId: string } | null };
+
 /** `existing` says that the id, the idempotency key or the dedup key already had a job, which is the one returned. */
-export type Receipt = { id: string; existing: boolean; by?: "id" | "idempotency" | "dedup" };
+export type Receipt =
+  | { id: string; existing: false; accepted: Accepted }
+  | { id: string; existing: true; by: "id" | "idempotency" | "dedup" };

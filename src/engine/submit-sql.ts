@@ -31,4 +31,4 @@ WITH x AS (
   INSERT INTO events (job_id, seq, count, at, lines)
   SELECT x.id, 1, 1, now(), x.ev::json FROM x JOIN inserted ON inserted.id = x.id
 )
-SELECT id FROM inserted`;
+SELECT id, to_char(now()::timestamptz(3) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at FROM inserted`;

@@ -92,7 +92,7 @@ async function writeGroup(engine: Engine, group: Submission[]): Promise<Written[
   return receipts(engine, prepared, fresh);
 }
 
-async function prepareAndInsert(engine: Engine, group: Submission[], prepared: Prepared[]): Promise<Set<string>> {
+async function prepareAndInsert(engine: Engine, group: Submission[], prepared: Prepared[]): Promise<Fresh> {
   prepareAll(engine, group, prepared);
   const isOneStatement = prepared.every((entry) => entry.message === null && entry.submission.payload === undefined);
   if (isOneStatement) return insert(engine, engine.db.sql, prepared);
@@ -112,14 +112,17 @@ function prepareAll(engine: Engine, group: Submission[], prepared: Prepared[]): 
   prepared.sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0));
 }
 
-/** Returns the ids that are new. Of equal ids in one group only the first is written. */
-async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise<Set<string>> {
+/** The ids that are new, with the time at which they were. */
+type Fresh = ReadonlyMap<string, string>;
+
+/** Of equal ids in one group only the first is written. */
+async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise<Fresh> {
   const first = new Map(prepared.toReversed().map((entry) => [entry.id, entry]));
   const distinct = prepared.filter((entry) => first.get(entry.id) === entry);
   const jobs = JSON.stringify(distinct.map((entry) => entry.job));
   const tasks = JSON.stringify(distinct.flatMap((entry) => entry.tasks));
-  const rows = await runs.unsafe<{ id: string }[]>(submitSql, [jobs, tasks], { prepare: true });
-  const fresh = new Set(rows.map((row) => row.id));
+  const rows = await runs.unsafe<{ id: string; at: string }[]>(submitSql, [jobs, tasks], { prepare: true });
+  const fresh = new Map(rows.map(({ id, at }) => [id, at]));
   await insertPayloads(
     runs,
     engine.nodeId,
@@ -134,7 +137,7 @@ async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise
 }
 
 /** After the commit: what got the fast lane starts, what was not written gives its slot back. */
-function settle(engine: Engine, prepared: Prepared[], fresh: Set<string>): void {
+function settle(engine: Engine, prepared: Prepared[], fresh: Fresh): void {
   const started = new Set<string>();
   for (const { id, start, message } of prepared) {
     const isNew = fresh.has(id) && !started.has(id);
@@ -153,15 +156,21 @@ function releaseAll(engine: Engine, prepared: Prepared[]): void {
 }
 
 /** What each caller is told. The jobs are committed: that one could not be looked up must not undo the others. */
-async function receipts(engine: Engine, prepared: Prepared[], fresh: Set<string>): Promise<Written[]> {
+async function receipts(engine: Engine, prepared: Prepared[], fresh: Fresh): Promise<Written[]> {
   const seen = new Set<string>();
   const written: Written[] = [];
-  for (const { id, submission } of prepared) {
+  for (const entry of prepared) {
+    const { id, submission } = entry;
     const isNew = fresh.has(id) && !seen.has(id);
     seen.add(id);
-    written.push(isNew ? { id, existing: false } : await existing(engine, submission).catch(refusalOf));
+    written.push(isNew ? receiptOf(engine, entry, fresh) : await existing(engine, submission).catch(refusalOf));
   }
   return written;
+}
+
+function receiptOf(engine: Engine, { id, start }: Prepared, fresh: Fresh): Receipt {
+  const run = start === null ? null : { runId: start.runId, nodeId: engine.nodeId };
+  return { id, existing: false, accepted: { at: fresh.get(id) ?? "", run } };
 }
 
 /** The job that stands in the way of this submission, or the refusal when it was a different one. */
@@ -227,5 +236,5 @@ async function submitAtomically(engine: Engine, submissions: Submission[]): Prom
       throw fault;
     });
   settle(engine, prepared, fresh);
-  return prepared.map(({ id }) => ({ id, existing: false }));
+  return prepared.map((entry) => receiptOf(engine, entry, fresh));
 }

@@ -117,6 +117,24 @@ describe("a submit", () => {
     expect(await (await service.call(`/api/v1/jobs/${job.id}/files/trace`)).text()).toBe(`${traceparent}\n`);
   });
 
+  test.each<[string, object]>([
+    [
+      "held",
+      { hold: true, id: `same-${crypto.randomUUID()}`, tags: ["x"], priority: -3, input: { name: "1e2 \u0000" } },
+    ],
+    ["delayed", { delay: 3_600, max_attempts: 3, dedup: { key: crypto.randomUUID(), while: "active" } }],
+    ["scheduled, with a webhook", { run_at: "2099-01-01T00:00:00.000Z", webhook: { url: "https://example.com/" } }],
+  ])("that is %s is answered with what a reader sees", async (_, more) => {
+    const answered = await jobOf(await submit({ function: "hello", ...more }));
+    expect(await jobOf(await service.call(answered.links.self))).toEqual(answered);
+    const batched = await service.post("/api/v1/jobs/batch", [
+      { script: "true", hold: true },
+      { containers: ["word-count", "to-uppercase"], delay: 9 },
+    ]);
+    for (const { job } of (await batched.json()) as { job: Job }[])
+      expect(await jobOf(await service.call(job.links.self))).toEqual(job);
+  });
+
   test("may ask for a later time", async () => {
     const later = await jobOf(await submit({ function: "hello", delay: 3_600 }));
     expect(later.waiting?.reason).toStartWith("delayed until 20");

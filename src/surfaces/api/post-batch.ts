@@ -6,18 +6,20 @@ import { problem } from "../../http/problem.ts";
 import { refusalOf } from "../../http/refusal.ts";
 import { createBodyCheck, invalid } from "./check-body.ts";
 import type { ApiDeps } from "./deps.ts";
+import { acceptedJob } from "./accepted-job.ts";
 import { type Draft, draftJob, type Origin } from "./draft.ts";
 import { findReplay } from "./replay.ts";
 import { jobBody } from "./job-body.ts";
 import { originOf } from "./origin.ts";
 import { readQuery } from "./query.ts";
-import { submitDraft, submitDraftsTogether } from "./submit-job.ts";
+import { type Stored, submitDraft, submitDraftsTogether } from "./submit-job.ts";
 import type { Job } from "./wire-job.ts";
 import { batchModel } from "./wire-submit.ts";
 
 export type BatchEntry = { job: Job; deduplicated?: boolean } | { error: unknown };
 type Caller = { client: string; address: string };
 type Item = { draft: Draft } | { fault: EngineError };
+type Outcome = { submission: Stored; receipt: Receipt } | EngineError;
 
 const checkShape = createBodyCheck(batchModel, "The batch");
 const problemsMax = 100;
@@ -50,7 +52,7 @@ function draftItem(deps: ApiDeps, item: unknown, origin: Origin): Item {
   }
 }
 
-async function submitEach(deps: ApiDeps, items: Item[]): Promise<(Receipt | EngineError)[]> {
+async function submitEach(deps: ApiDeps, items: Item[]): Promise<Outcome[]> {
   return Promise.all(
     items.map(async (item) => {
       if ("fault" in item) return item.fault;
@@ -64,7 +66,7 @@ async function submitEach(deps: ApiDeps, items: Item[]): Promise<(Receipt | Engi
   );
 }
 
-async function submitAll(deps: ApiDeps, items: Item[]): Promise<Receipt[]> {
+async function submitAll(deps: ApiDeps, items: Item[]): Promise<Outcome[]> {
   const problems = items.flatMap((item, at) => problemsOf(item, at));
   if (problems.length > 0) throw invalid("The batch", problems.slice(0, problemsMax));
   const drafts = items.flatMap((item) => ("draft" in item ? [item.draft] : []));
@@ -73,7 +75,10 @@ async function submitAll(deps: ApiDeps, items: Item[]): Promise<Receipt[]> {
   } catch (fault) {
     const replay = fault instanceof EngineError && fault.code === "conflict" ? await findReplay(deps, drafts) : null;
     if (replay === null) throw fault;
-    return replay;
+    return drafts.flatMap(({ submission }, at) => {
+      const receipt = replay[at];
+      return receipt === undefined ? [] : [{ submission, receipt }];
+    });
   }
 }
 
@@ -86,16 +91,20 @@ function problemsOf(item: Item, at: number): Problem[] {
   return item.draft.submission.dedup === undefined ? [] : [{ pointer: `/${at}/dedup`, detail }];
 }
 
-async function entriesOf(deps: ApiDeps, request: Request, outcomes: (Receipt | EngineError)[]): Promise<BatchEntry[]> {
-  const ids = outcomes.flatMap((outcome) => (outcome instanceof EngineError ? [] : [outcome.id]));
-  const jobs = new Map((await readJobs(deps.engine.db.sql, [...new Set(ids)])).map((job) => [job.id, job]));
+async function entriesOf(deps: ApiDeps, request: Request, outcomes: Outcome[]): Promise<BatchEntry[]> {
+  const known = outcomes.flatMap((outcome) =>
+    outcome instanceof EngineError || !outcome.receipt.existing ? [] : [outcome.receipt.id],
+  );
+  const jobs = new Map((await readJobs(deps.engine.db.sql, [...new Set(known)])).map((job) => [job.id, job]));
   return Promise.all(
     outcomes.map(async (outcome): Promise<BatchEntry> => {
       if (outcome instanceof EngineError) return { error: await problemBody(outcome, request) };
-      const job = jobs.get(outcome.id);
-      if (job === undefined) throw new Error(`job ${outcome.id} was submitted and is not there`);
+      const { submission, receipt } = outcome;
+      if (!receipt.existing) return { job: acceptedJob(submission, receipt.accepted, deps.settings.publicUrl) };
+      const job = jobs.get(receipt.id);
+      if (job === undefined) throw new Error(`job ${receipt.id} was found and is not there`);
       const body = jobBody(job, deps.settings.publicUrl);
-      return outcome.by === "dedup" ? { job: body, deduplicated: true } : { job: body };
+      return receipt.by === "dedup" ? { job: body, deduplicated: true } : { job: body };
     }),
   );
 }

@@ -2,6 +2,7 @@ import type { JobReader } from "../../engine/job-reader.ts";
 import type { Receipt } from "../../engine/submission.ts";
 import { isFinal } from "../../engine/status.ts";
 import { waitFor, waitForExisting } from "../../engine/wait.ts";
+import { acceptedJob } from "./accepted-job.ts";
 import { type Draft, draftJob } from "./draft.ts";
 import type { ApiDeps } from "./deps.ts";
 import { type Incoming, readIncoming } from "./incoming.ts";
@@ -10,7 +11,7 @@ import { originOf, streamFormat } from "./origin.ts";
 import { preferenceApplied, readPreferences } from "./prefer.ts";
 import { readWithWaiting } from "./read-job.ts";
 import { streamJob } from "./stream-job.ts";
-import { submitDraft } from "./submit-job.ts";
+import { type Stored, submitDraft } from "./submit-job.ts";
 import type { Job } from "./wire-job.ts";
 
 export type Posted = { status: 200 | 202; headers: Record<string, string>; body: Job };
@@ -31,16 +32,20 @@ export async function postJob(
   const format = streamFormat(request);
   const { waitS, respondAsync } = readPreferences(request.headers.get("prefer"));
   const waitMs = Math.min((waitS ?? 0) * 1_000, deps.settings.waitMaxMs);
-  const { receipt, isOver } = await submitAndWait(deps, draft, incoming, {
+  const { submission, receipt, isOver } = await submitAndWait(deps, draft, incoming, {
     waitMs: format === null ? waitMs : 0,
     signal: request.signal,
   });
   const headers = headersFor(deps, receipt);
-  const applied = preferenceApplied({ waitS, respondAsync }, waitMs);
   if (format !== null) return streamJob(deps, request, { id: receipt.id, after: 0, format, headers });
-  const job = await readWithWaiting(deps, reader, receipt.id);
+  const applied = preferenceApplied({ waitS, respondAsync }, waitMs);
+  const isRead = receipt.existing || waitMs > 0;
+  const job = isRead
+    ? await readWithWaiting(deps, reader, receipt.id)
+    : acceptedJob(submission, receipt.accepted, deps.settings.publicUrl);
+  const isHolder = receipt.existing && receipt.by === "dedup";
   return {
-    status: receipt.by === "dedup" || (isOver && isFinal(job.status)) ? 200 : 202,
+    status: isHolder || (isOver && isFinal(job.status)) ? 200 : 202,
     headers: applied === null ? headers : { ...headers, "preference-applied": applied },
     body: job,
   };
@@ -61,23 +66,24 @@ async function submitAndWait(
   draft: Draft,
   incoming: Incoming,
   { waitMs, signal }: { waitMs: number; signal: AbortSignal },
-): Promise<{ receipt: Receipt; isOver: boolean }> {
-  if (waitMs === 0) return { receipt: await submitDraft(deps, draft, incoming), isOver: false };
+): Promise<{ submission: Stored; receipt: Receipt; isOver: boolean }> {
+  if (waitMs === 0) return { ...(await submitDraft(deps, draft, incoming)), isOver: false };
   const wait = waitFor(deps.engine, draft.submission.id);
   try {
-    const receipt = await submitDraft(deps, draft, incoming);
+    const { submission, receipt } = await submitDraft(deps, draft, incoming);
     const ended = receipt.existing
       ? await waitForExisting(deps.engine, receipt.id, waitMs, signal)
       : await wait.ended(waitMs, signal);
-    return { receipt, isOver: ended !== null };
+    return { submission, receipt, isOver: ended !== null };
   } finally {
     wait.close();
   }
 }
 
-function headersFor({ settings }: ApiDeps, { id, by }: Receipt): Record<string, string> {
+function headersFor({ settings }: ApiDeps, receipt: Receipt): Record<string, string> {
+  const by = receipt.existing ? receipt.by : null;
   return {
-    location: jobLink(id, settings.publicUrl),
+    location: jobLink(receipt.id, settings.publicUrl),
     vary: "Prefer, Accept",
     ...(by === "dedup" ? { "fairlead-deduplicated": "true" } : {}),
     ...(by === "idempotency" ? { "idempotency-replayed": "true" } : {}),

@@ -1,6 +1,6 @@
-import { isConnectionFault } from "../../db/client.ts";
-import type { Receipt, Submission } from "../../engine/submission.ts";
 import { reservePayloadId } from "../../engine/payloads.ts";
+import type { Receipt, Submission } from "../../engine/submission.ts";
+import { EngineError } from "../../errors.ts";
 import { stageFile } from "../../files/staging.ts";
 import type { ApiDeps } from "./deps.ts";
 import type { Draft } from "./draft.ts";
@@ -8,43 +8,53 @@ import type { Incoming } from "./incoming.ts";
 
 type Deps = Pick<ApiDeps, "engine" | "submitter" | "files">;
 type Payload = NonNullable<Submission["payload"]>;
-type Stored = { submission: Submission & { id: string }; payload: Payload | null };
+/** A submission with its files in place. */
+export type Stored = Submission & { id: string };
 
 /** Stores the files of a draft and submits it. When it turns out to be known already, or is refused, its files are removed again. */
 export async function submitDraft(
   deps: Deps,
   draft: Draft,
   incoming: Pick<Incoming, "files" | "staging">,
-): Promise<Receipt> {
-  const stored = await storeDraft(deps, draft, incoming);
+): Promise<{ submission: Stored; receipt: Receipt }> {
+  const submission = await storeDraft(deps, draft, incoming);
   try {
-    const receipt = await deps.submitter.submit(stored.submission);
-    if (receipt.existing) await removeFiles(deps, stored);
-    return receipt;
+    const receipt = await deps.submitter.submit(submission);
+    if (receipt.existing) await removeFiles(deps, submission);
+    return { submission, receipt };
   } catch (fault) {
-    // A lost connection leaves open whether the job is there: its files stay, and are swept if it is not.
-    if (!isConnectionFault(fault)) await removeFiles(deps, stored);
+    if (isRefusal(fault)) await removeFiles(deps, submission);
     throw fault;
   }
 }
 
 /** Submits all of them in one transaction, or none. */
-export async function submitDraftsTogether(deps: Deps, drafts: readonly Draft[]): Promise<Receipt[]> {
+export async function submitDraftsTogether(
+  deps: Deps,
+  drafts: readonly Draft[],
+): Promise<{ submission: Stored; receipt: Receipt }[]> {
   const stored: Stored[] = [];
   try {
     for (const draft of drafts) stored.push(await storeDraft(deps, draft, { files: [], staging: null }));
-    return await deps.submitter.submitTogether(stored.map(({ submission }) => submission));
+    const receipts = await deps.submitter.submitTogether(stored);
+    return receipts.flatMap((receipt, at) => {
+      const submission = stored[at];
+      return submission === undefined ? [] : [{ submission, receipt }];
+    });
   } catch (fault) {
-    if (!isConnectionFault(fault)) for (const one of stored) await removeFiles(deps, one);
+    if (isRefusal(fault)) for (const submission of stored) await removeFiles(deps, submission);
     throw fault;
   }
 }
 
+/** Whether the job is surely not there. While the database is away that is open, and files that a job may have stay. */
+function isRefusal(fault: unknown): boolean {
+  return fault instanceof EngineError && fault.code !== "unavailable";
+}
+
 async function storeDraft(deps: Deps, draft: Draft, incoming: Pick<Incoming, "files" | "staging">): Promise<Stored> {
   const { submission } = draft;
-  if (!draft.needsFiles) return { submission, payload: null };
-  const payload = await storeFiles(deps, draft, incoming);
-  return { submission: { ...submission, payload }, payload };
+  return draft.needsFiles ? { ...submission, payload: await storeFiles(deps, draft, incoming) } : submission;
 }
 
 /** Automations get a payload without files too: it is where their downloads go. */
@@ -66,5 +76,5 @@ async function storeFiles(
 }
 
 async function removeFiles({ files }: Deps, { payload }: Stored): Promise<void> {
-  if (payload !== null) await files.remove(payload.id);
+  if (payload !== undefined) await files.remove(payload.id);
 }
