@@ -5,6 +5,7 @@ import {
   index,
   integer,
   pgTable,
+  // biome-ignore lint/suspicious/noDeprecatedImports: an old overload is deprecated, not the one used here
   primaryKey,
   serial,
   smallint,
