@@ -6,13 +6,14 @@ import { type Database, type DatabaseAddress, openDatabase } from "./db/client.t
 import { startEmbedded } from "./db/embedded.ts";
 import { hasCluster } from "./db/embeddedCluster.ts";
 import { placeOf } from "./db/embeddedPlace.ts";
+import { EngineError } from "./errors.ts";
 import { silentLog } from "./log.ts";
 
 type Visit<T> = (database: Database) => Promise<T>;
 
 /**
  * Lends the configured database as it is, whatever its schema. An embedded one that was never started is lent as an empty one in a
- * temporary directory, so that looking leaves nothing behind.
+ * temporary directory, so that looking leaves nothing behind. Throws `EngineError("unavailable")` when it cannot be reached.
  */
 export async function visitDatabase<T>(config: Config, visit: Visit<T>): Promise<T> {
   if (config.databaseUrl !== "") return visitPlace(config.databaseUrl, visit);
@@ -43,6 +44,10 @@ async function visitEmbedded<T>(dataDir: string, visit: Visit<T>): Promise<T> {
 async function visitPlace<T>(place: DatabaseAddress, visit: Visit<T>): Promise<T> {
   const database = openDatabase(place);
   try {
+    await database.sql`SELECT 1`.catch((cause: unknown) => {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new EngineError("unavailable", `The database cannot be used: ${reason}`, { cause });
+    });
     return await visit(database);
   } finally {
     await database.close();

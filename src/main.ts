@@ -25,7 +25,10 @@ const tools = {
 /** Classes of faults that say all there is to say; named, because a command that needs none of them loads none of them. */
 const toldInWords = new Set(["EmbeddedError", "ListenError"]);
 
-process.exitCode = await runCli(Bun.argv.slice(2), tools).catch(complain);
+let isServing = false;
+const code = await runCli(Bun.argv.slice(2), tools).catch(complain);
+// Connections that are kept for later would hold up the end of a command.
+if (!isServing) process.exit(code);
 
 async function serve(mode: { demo: boolean; dev: boolean; http: boolean; work: boolean }): Promise<void> {
   const { startApp } = await import("./app.ts");
@@ -43,6 +46,7 @@ async function serve(mode: { demo: boolean; dev: boolean; http: boolean; work: b
     });
   }
   await starting;
+  isServing = true;
 }
 
 async function end(app: App, log: Log): Promise<void> {

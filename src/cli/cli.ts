@@ -23,13 +23,16 @@ export async function runCli(typed: readonly string[], tools: CliTools): Promise
     if (["", "-h", "--help", "help"].includes(name)) return await showHelp(words, terminal, tools);
     if (["-V", "--version", "version"].includes(name)) return await print(terminal, `fairlead ${tools.version}\n`);
     const command = commandNamed(name);
-    if (words.includes("--help")) return await print(terminal, fullHelp(command));
-    if (words.includes("-h")) return await print(terminal, shortHelp(command));
+    const own = words.slice(0, words.includes("--") ? words.indexOf("--") : undefined);
+    if (own.includes("--help")) return await print(terminal, fullHelp(command));
+    if (own.includes("-h")) return await print(terminal, shortHelp(command));
     const parsed = parseWords(words, flagsOf(command));
     checkWords(command, parsed.words);
     return await command.run(await callOf(parsed, { config, terminal, tools }));
   } catch (fault) {
     return explain(fault, name, terminal);
+  } finally {
+    await terminal.settled();
   }
 }
 

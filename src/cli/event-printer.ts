@@ -17,8 +17,9 @@ export function jsonPrinter(terminal: Terminal): EventPrinter {
 export function textPrinter(terminal: Terminal, options: { outputTo?: "talk" } = {}): EventPrinter {
   return async (event) => {
     if (event.kind !== "output") return tell(event, terminal);
-    if (event.stream === "stderr" || options.outputTo === "talk") terminal.err(event.text);
-    else await terminal.out(event.text);
+    await (event.stream === "stderr" || options.outputTo === "talk"
+      ? terminal.err(event.text)
+      : terminal.out(event.text));
   };
 }
 

@@ -1,13 +1,16 @@
 const distanceMax = 2;
+/** A beginning of fewer letters could be that of anything. */
+const beginningMin = 3;
 
 /** The one among `known` that was probably meant, or null. */
 export function nearest(word: string, known: readonly string[]): string | null {
+  const begun = word.length < beginningMin ? undefined : known.find((name) => name.startsWith(word));
+  if (begun !== undefined) return begun;
   const [best] = known
     .map((name) => ({ name, distance: distanceBetween(word, name) }))
     .sort((a, b) => a.distance - b.distance);
   const isClose = best !== undefined && best.distance <= Math.min(distanceMax, Math.ceil(word.length / 2));
-  if (isClose) return best.name;
-  return (word.length > 1 ? known.find((name) => name.startsWith(word)) : undefined) ?? null;
+  return isClose ? best.name : null;
 }
 
 /** Letters to be changed, added, taken away or swapped with their neighbour (optimal string alignment). */

@@ -36,7 +36,7 @@ export async function openUpload(path: string, name: string): Promise<Upload> {
   });
   if (found.isDirectory()) {
     throw new CommandError(
-      `${path} is a directory: pack it (tar -czf ${name}.tgz ${path}) and unpack it in the script`,
+      `${path} is a directory: pack it (tar -czf files.tgz ${path}), send that, and unpack it in the script`,
     );
   }
   if (!found.isFile()) throw new CommandError(`${path} is no regular file`);
