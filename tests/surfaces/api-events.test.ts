@@ -23,7 +23,7 @@ const countdown = (from: number, intervalMs: number) => ({ function: "countdown"
 
 describe("the stream of a job", () => {
   test("is the same however often it is broken off", async () => {
-    const lines = 150;
+    const lines = 90;
     const script = `for i in $(seq 1 ${lines}); do echo line $i; echo "::log said $i"; sleep 0.01; done; echo end >&2`;
     const job = await submit({ script });
     // Leaves after one or two events, at whatever place of a third.
