@@ -1,11 +1,11 @@
-import type { Render } from "../../engine/deliveries.ts";
+import type { Render, Told } from "../../engine/deliveries.ts";
 import { jobBody, jobLink } from "./job-body.ts";
 
 /**
  * What a receiver of this surface is sent: `{"type":"job.completed","timestamp":…,"data":<the job>}`. News of output say only where it can be
  * read, since there may be much of it.
  */
-export function createApiRender(publicUrl: string): Render {
+export function createApiRender(publicUrl: string): (...told: Parameters<Render>) => Told {
   const base = publicUrl.replace(/\/$/, "");
   return (event, job) => {
     const data =
