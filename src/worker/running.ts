@@ -49,10 +49,9 @@ export class Running {
     for (const run of this.#runs.values()) if (jobId === null || run.task.jobId === jobId) stopRun(run, reason);
   }
 
-  /** Stops the runs of more than `ageMs` that are not among `owned`: somebody else decided about their tasks. */
-  fence(owned: ReadonlySet<string>, ageMs: number): void {
-    const before = Date.now() - ageMs;
-    for (const [runId, run] of this.#runs) if (run.sinceMs < before && !owned.has(runId)) stopRun(run, "fenced");
+  /** Stops the runs from before `beforeMs` that are not among `owned`: somebody else decided about their tasks. */
+  fence(owned: ReadonlySet<string>, beforeMs: number): void {
+    for (const [runId, run] of this.#runs) if (run.sinceMs < beforeMs && !owned.has(runId)) stopRun(run, "fenced");
   }
 
   has(runId: string): boolean {

@@ -50,8 +50,9 @@ export function createSink(task: Claimed, appender: Appender, report: SinkReport
       dropped++;
       return;
     }
-    if (!joins(pending.at(-1), line)) pending.push(line);
-    pendingChars += chars + lineChars;
+    const isJoined = joins(pending.at(-1), line);
+    if (!isJoined) pending.push(line);
+    pendingChars += isJoined ? chars : chars + lineChars;
     if (writing !== null) return;
     if (pendingChars > pendingCharsMax) begin();
     else timer ??= setTimeout(begin, delayMs);
