@@ -8,7 +8,7 @@ export function failingOn(db: Database, part: string): Database {
   return watching(db, refuse);
 }
 
-/** Calls `onStatement` before every statement that is given as text. What it throws is what the statement throws. */
+/** Calls `onStatement` before every statement, of pools and in transactions. What it throws is what the statement throws. */
 export function watching(db: Database, onStatement: (text: string) => void): Database {
   return {
     ...db,
@@ -20,6 +20,11 @@ export function watching(db: Database, onStatement: (text: string) => void): Dat
 
 function watched<T extends object>(runs: T, onStatement: (text: string) => void): T {
   return new Proxy(runs, {
+    apply(target, self, values: unknown[]) {
+      const [parts] = values;
+      if (Array.isArray(parts) && "raw" in parts) onStatement(parts.join("?"));
+      return Reflect.apply(target as (...all: unknown[]) => unknown, self, values);
+    },
     get(target, name, receiver) {
       const value: unknown = Reflect.get(target, name, receiver);
       if (name === "unsafe") {

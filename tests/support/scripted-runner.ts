@@ -34,7 +34,17 @@ export class ScriptedRunner implements Runner {
 
   constructor(readonly name: RunnerName) {
     this.on("echo", ({ request }) => ({ kind: "succeeded", output: request.input }));
-    this.on("hold", ({ request }) => new Promise((resolve) => this.#held.set(request.jobId, resolve)));
+    this.on("hold", (run) => this.hold(run));
+  }
+
+  /** Runs until the test lets the job go, or until it is stopped. */
+  hold({ request, stopped }: ScriptedRun): Promise<Outcome> {
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    this.#held.set(request.jobId, resolve);
+    void stopped.then(() => {
+      if (this.#held.get(request.jobId) === resolve) this.#held.delete(request.jobId);
+    });
+    return promise;
   }
 
   on(target: string, script: Script, options: { isDeaf?: boolean } = {}): void {
