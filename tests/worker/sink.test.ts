@@ -56,7 +56,7 @@ describe("what a run reports", () => {
   test("too fast asks the run to wait until it is written", async () => {
     const { sink, written, open, close } = recorded();
     close();
-    const waits = Array.from({ length: 30 }, () => sink.output("stdout", "x".repeat(16_000))).at(-1);
+    const waits = Array.from({ length: 50 }, () => sink.output("stdout", "x".repeat(16_000))).at(-1);
     expect(waits).toBeInstanceOf(Promise);
     open();
     await waits;
