@@ -13,7 +13,7 @@ import type { Job } from "./wire-job.ts";
 const limitUsual = 50;
 export const limitMax = 200;
 /** In a list fewer are counted in front of each job that waits. */
-const aheadMax = 1_000;
+const aheadMax = 100;
 const cursorCharsMax = 600;
 const parameters = ["status", "surface", "runner", "client", "tag", "q", "limit", "after"];
 

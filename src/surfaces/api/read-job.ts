@@ -7,7 +7,7 @@ import { isJobId } from "./wire.ts";
 import type { Job } from "./wire-job.ts";
 
 /** Tasks counted in front of one that waits. */
-const aheadMax = 100_000;
+const aheadMax = 10_000;
 
 /** A job as this surface shows it, with why it waits while it does. Throws `not_found`. */
 export async function readWithWaiting(

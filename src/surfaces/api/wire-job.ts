@@ -32,7 +32,12 @@ const taskModel = Type.Object({
 });
 
 export const waitingModel = Type.Object({
-  position: nullable(Type.Integer({ minimum: 1, description: "Place in its queue; null out of line or far back" })),
+  position: nullable(
+    Type.Integer({
+      minimum: 1,
+      description: "Place in its queue; null when it is not in line, or beyond 10,000 (100 in lists)",
+    }),
+  ),
   reason: Type.String({
     description:
       "held · delayed until … · concurrency key full · paused · maintenance · no free slot · no node with … · about to start",
