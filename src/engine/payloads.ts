@@ -37,13 +37,24 @@ export async function insertPayloads(
   }
 }
 
-/** What is there after a run. */
+/** What is there now. With a `runId` it is written only while that run owns a task of the payload's job. */
 export async function updatePayload(
   sql: Sql,
   id: number,
   now: { files: number; bytes: number; manifestJson: string },
+  runId: string | null = null,
 ): Promise<void> {
-  await sql`UPDATE payloads SET files = ${now.files}, bytes = ${now.bytes}, manifest = ${now.manifestJson}::text::json WHERE id = ${id}`;
+  await sql`
+    UPDATE payloads SET files = ${now.files}, bytes = ${now.bytes}, manifest = ${now.manifestJson}::text::json
+    WHERE id = ${id} AND (${runId}::uuid IS NULL OR EXISTS (
+      SELECT 1 FROM tasks k WHERE k.job_id = payloads.job_id AND k.run_id = ${runId}::uuid))`;
+}
+
+/** Whether a run still owns its task: what another run has left since is not this one's to touch. */
+export async function ownsTask(sql: Sql, task: { jobId: string; index: number; runId: string }): Promise<boolean> {
+  const rows = await sql`
+    SELECT 1 FROM tasks WHERE job_id = ${task.jobId} AND index = ${task.index} AND run_id = ${task.runId}::uuid`;
+  return rows.length === 1;
 }
 
 /** A payload with the state of its job, or null. */

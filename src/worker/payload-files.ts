@@ -1,5 +1,5 @@
 import type { Sql } from "../db/client.ts";
-import { updatePayload } from "../engine/payloads.ts";
+import { ownsTask, updatePayload } from "../engine/payloads.ts";
 import type { FileStore } from "../files/store.ts";
 import type { RunFiles } from "./run-task.ts";
 
@@ -10,13 +10,11 @@ export function payloadFiles(sql: Sql, files: FileStore): RunFiles {
       return task.payloadId === null ? null : files.workDirectory(task.payloadId);
     },
     async after(task) {
-      if (task.payloadId === null) return;
+      if (task.payloadId === null || !(await ownsTask(sql, task))) return;
       const manifest = await files.publish(task.payloadId);
-      await updatePayload(sql, task.payloadId, {
-        files: manifest.files.length,
-        bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
-        manifestJson: JSON.stringify(manifest),
-      });
+      const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+      const now = { files: manifest.files.length, bytes, manifestJson: JSON.stringify(manifest) };
+      await updatePayload(sql, task.payloadId, now, task.runId);
     },
   };
 }
