@@ -264,14 +264,23 @@ describe.skipIf(!hasChromium)("bad input", () => {
 });
 
 /** Every process of every browser that this file's runners have started, and of those that outlived them. */
+/** Tokens of the browsers that this file has started: other files run theirs at the same time. */
+const ownTokens = new Set<string>();
+
 function browsers(): number[] {
   const own = new Set(descendantsOf(process.pid));
-  const tagged = processesTagged("fairlead-browser:").filter((pid) => own.has(pid) || isOrphan(pid));
+  const all = processesTagged("fairlead-browser:");
+  for (const pid of all) if (own.has(pid)) ownTokens.add(tokenOf(pid));
+  const tagged = all.filter((pid) => own.has(pid) || (isOrphan(pid) && ownTokens.has(tokenOf(pid))));
   return [...new Set([...tagged, ...tagged.flatMap(descendantsOf)])].filter(isAlive);
 }
 
 function ownChildren(): number[] {
   return browsers().filter((pid) => commandLine(pid).includes("runners/automation/child.ts"));
+}
+
+function tokenOf(pid: number): string {
+  return /fairlead-browser:[0-9a-f-]{36}/.exec(readProc(`/proc/${pid}/environ`))?.[0] ?? "";
 }
 
 /** Chromium's crash handlers detach themselves from everything but their environment. */
