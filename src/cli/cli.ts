@@ -1,14 +1,14 @@
-import { ApiError, ConnectionError } from "../client.ts";
 import { ConfigError, loadCliConfig } from "../config.ts";
 import { callOf } from "./call.ts";
 import { commands } from "./commands.ts";
 import type { Command } from "./command.ts";
+import { faultText } from "./fault-text.ts";
 import { flagsOf, fullHelp, overview, shortHelp } from "./help.ts";
 import { nearest } from "./nearest.ts";
 import { parseWords } from "./parse.ts";
 import { createTerminal, type Terminal } from "./terminal.ts";
 import type { CliTools } from "./tools.ts";
-import { CommandError, UsageError } from "./usage-error.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** What a shell shows for a program that wrote to a reader that had left (SIGPIPE). */
 const brokenPipe = 141;
@@ -68,26 +68,9 @@ function explain(fault: unknown, name: string, terminal: Terminal): number {
     terminal.say(`See: fairlead ${commands.some((command) => command.name === name) ? `${name} ` : ""}-h`);
     return 2;
   }
-  if (fault instanceof ConfigError) return complain(terminal, fault.message, 2);
-  if (fault instanceof CommandError) return complain(terminal, fault.message, 1);
-  if (fault instanceof ConnectionError) return complain(terminal, `${fault.message}\n${unreachableFix}`, 1);
-  if (fault instanceof ApiError) return complain(terminal, refusalText(fault), 1);
   if (fault instanceof Error && "code" in fault && fault.code === "EPIPE") return brokenPipe;
-  throw fault;
-}
-
-const unreachableFix =
-  "Start a service with `fairlead serve`, or name another one with --url or FAIRLEAD_URL; `fairlead doctor` checks this machine.";
-
-function complain(terminal: Terminal, message: string, code: number): number {
-  terminal.say(`fairlead: ${message}`);
-  return code;
-}
-
-function refusalText(fault: ApiError): string {
-  const problems = fault.problems.length > 1 ? fault.problems : [];
-  const fix = fault.status === 401 ? "Give a key by FAIRLEAD_KEY, or in a file by --key-file." : "";
-  const later = fault.retryAfterSeconds === null ? "" : `Try again in ${fault.retryAfterSeconds} s.`;
-  const lines = problems.map(({ pointer, detail }) => `  ${pointer || "/"} ${detail}`);
-  return [fault.message, ...lines, fix, later].filter((line) => line !== "").join("\n");
+  const text = fault instanceof ConfigError ? fault.message : faultText(fault);
+  if (text === null) throw fault;
+  terminal.say(`fairlead: ${text}`);
+  return fault instanceof ConfigError ? 2 : 1;
 }

@@ -16,7 +16,7 @@ export const job = defineCommand({
   summary: "show a job: status, tasks, result, why it waits",
   usage: "<id> [--wait] [--runs]",
   examples: [
-    { line: "fairlead job 0199… ", does: "everything about one job" },
+    { line: "fairlead job 0199…", does: "everything about one job" },
     { line: "fairlead job 0199… --wait --json | jq .result", does: "its result, once it has ended" },
   ],
   words: { min: 1, max: 1 },

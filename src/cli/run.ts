@@ -4,6 +4,7 @@ import { type Call, defineCommand } from "./command.ts";
 import { detach } from "./detach.ts";
 import { textPrinter } from "./event-printer.ts";
 import { exitCodeOf } from "./exit-code.ts";
+import { faultText } from "./fault-text.ts";
 import { Interrupted, type Interrupts, watchInterrupts } from "./interrupts.ts";
 import { jobFlags, jobFromFlags } from "./job-flags.ts";
 import { endOf } from "./job-words.ts";
@@ -68,7 +69,7 @@ async function carryOut(call: RunCall, wanted: Submit & { id: string }, uploads:
     terminal.say(terminal.talk.dim(`job ${job.id}`));
     const ended = await follow(call, job.id);
     terminal.say(endOf(ended));
-    const isSaved = await saveResults({ ...call, signal: interrupts.first }, ended, hashes);
+    const isSaved = await save(call, ended, hashes);
     if (json) await printJson(terminal, ended);
     return exitCodeOf(ended) || (isSaved ? 0 : 1);
   } catch (fault) {
@@ -90,6 +91,19 @@ async function follow({ client, terminal, interrupts, json }: RunCall, id: strin
   for await (const event of client.events(id, watch)) await print(event);
   terminal.status(null);
   return client.wait(id, watch);
+}
+
+/** What goes wrong here must not hide how the job ended. */
+async function save(call: RunCall, job: Job, hashes: ReadonlyMap<string, string>): Promise<boolean> {
+  try {
+    return await saveResults({ ...call, signal: call.interrupts.first }, job, hashes);
+  } catch (fault) {
+    const text = faultText(fault);
+    if (text === null) throw fault;
+    call.terminal.say(`fairlead: the results could not be saved: ${text}`);
+    call.terminal.say(`Try again with: fairlead files ${job.id} -o DIR`);
+    return false;
+  }
 }
 
 async function scriptAt(path: string): Promise<Upload> {

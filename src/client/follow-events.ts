@@ -35,6 +35,7 @@ export async function* followEvents(send: Send, path: string, options: EventOpti
 /** One connection. Returns why it ended, or null when there is nothing more to come. */
 async function* readOnce(send: Send, path: string, reading: Reading): AsyncGenerator<JobEvent, unknown> {
   const line = createLine(reading.signal);
+  const before = reading.last;
   try {
     const response = await send(path, { headers: headersFor(reading), signal: line.signal });
     reading.patience.met();
@@ -48,8 +49,9 @@ async function* readOnce(send: Send, path: string, reading: Reading): AsyncGener
       // Heartbeats say nothing; a service that stops says so.
       else isLeaving ||= part.text !== "";
     }
-    // A job that was retried has an earlier end within its history: it is over when the stream is.
-    return reading.hasEnded && !isLeaving ? null : brokenOff();
+    // A job that was retried has an earlier end within its history: it is over when the stream is, unless the service left just then.
+    const mayGoOn = isLeaving && reading.last > before;
+    return reading.hasEnded && !mayGoOn ? null : brokenOff();
   } catch (fault) {
     return fault;
   } finally {

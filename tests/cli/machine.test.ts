@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { decodeJwt } from "jose";
 import postgres from "postgres";
@@ -87,6 +87,8 @@ describe("doctor", () => {
   test("looks at everything, and leaves a running service alone", async () => {
     const database = await testDatabase();
     const dataDir = scratch("machine");
+    mkdirSync(join(dataDir, "sandbox"));
+    writeFileSync(join(dataDir, "sandbox/of-a-run"), "");
     const environment = { ...database.environment, DATA_DIR: dataDir, SANDBOX: "none" };
     const { code, out } = await cli(["doctor", "--json"], { environment });
     const checks: { name: string; state: string; fix?: string }[] = JSON.parse(out);
@@ -96,7 +98,7 @@ describe("doctor", () => {
     expect(stateOf("sandbox")).toBe("warn");
     for (const check of checks) if (check.state !== "ok") expect(check.fix).toBeString();
     expect(code).toBe(checks.some(({ state }) => state === "failed") ? 1 : 0);
-    expect(readdirSync(dataDir)).toEqual([]);
+    expect(readdirSync(dataDir, { recursive: true }).toSorted()).toEqual(["sandbox", "sandbox/of-a-run"]);
   });
 
   test("ends with 1 and the fix when the schema is missing", async () => {

@@ -11,10 +11,10 @@ test("logs --follow goes on over a restart of the service, without a gap", async
   const start = await serverMaker();
   const first = await start("0");
   const environment = { FAIRLEAD_URL: first.url };
-  const submit = ["submit", "countdown", "-i", '{"from":40,"intervalMs":100}'];
+  const submit = ["submit", "countdown", "-i", '{"from":30,"intervalMs":80}'];
   const id = (await cli(submit, { environment })).out.trim();
   const following = startCli(["logs", id, "--follow", "--json"], { environment });
-  await following.prints('"text":"36 to go"');
+  await following.prints('"text":"26 to go"');
   expect(await first.stop()).toBe(0);
   await following.says("trying again in");
   const second = await start(new URL(first.url).port);
