@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { format, type Row } from "./row.ts";
 import { chainRows } from "./rows-chains.ts";
 import { functionRows } from "./rows-functions.ts";
+import { memoryRows } from "./rows-memory.ts";
 import { scriptRows } from "./rows-scripts.ts";
 import { startRows } from "./rows-start.ts";
 
@@ -14,6 +15,7 @@ const groups: Record<string, (rounds: number, seconds: number) => Promise<Row[]>
   start: (rounds) => startRows(rounds),
   functions: functionRows,
   scripts: (rounds) => scriptRows(rounds),
+  memory: () => memoryRows(),
   chains: (rounds) => chainRows(rounds),
 };
 
