@@ -27,9 +27,10 @@ test("the client is a few kilobytes for a browser, and asks for nothing of Bun o
 test.skipIf(node === null)("the client works under Node, over a lost connection", async () => {
   const service = await startService();
   const directory = scratchDirectory("client");
-  writeFileSync(join(directory, "client.mjs"), await bundle());
-  writeFileSync(join(directory, "main.mjs"), program);
-  const child = Bun.spawn([node ?? "", "main.mjs", service.url], { cwd: directory, stderr: "inherit" });
+  writeFileSync(join(directory, "client.js"), await bundle());
+  writeFileSync(join(directory, "package.json"), JSON.stringify({ type: "module" }));
+  writeFileSync(join(directory, "main.js"), program);
+  const child = Bun.spawn([node ?? "", "main.js", service.url], { cwd: directory, stderr: "inherit" });
   const said = await new Response(child.stdout).text();
   expect(await child.exited).toBe(0);
   const { seqs, kinds, message, cuts } = JSON.parse(said);
@@ -41,7 +42,7 @@ test.skipIf(node === null)("the client works under Node, over a lost connection"
 
 /** Cuts its first stream of events behind the first piece. */
 const program = `
-import { createClient } from "./client.mjs";
+import { createClient } from "./client.js";
 let cuts = 0;
 const cutting = async (url, init) => {
   const response = await fetch(url, init);
