@@ -66,7 +66,7 @@ describe("imports", () => {
 
   test("of files name them in full", () => {
     const short = imports(everything).filter(
-      ({ specifier }) => specifier.startsWith(".") && !/\.(ts|js|json|html|css|svg|txt|sql)$/.test(specifier),
+      ({ specifier }) => specifier.startsWith(".") && !/\.(ts|m?js|json|html|css|svg|txt|sql)$/.test(specifier),
     );
     expect(short.map(({ at, specifier }) => `${at}: ${specifier}`)).toEqual([]);
   });
