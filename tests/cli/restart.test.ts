@@ -14,7 +14,8 @@ test("logs --follow goes on over a restart of the service, without a gap", async
   const submit = ["submit", "countdown", "-i", '{"from":30,"intervalMs":80}'];
   const id = (await cli(submit, { environment })).out.trim();
   const following = startCli(["logs", id, "--follow", "--json"], { environment });
-  await following.prints('"text":"26 to go"');
+  // Steps that follow closely may be told as one.
+  await following.prints(/"text":"2[0-7] to go"/);
   expect(await first.stop()).toBe(0);
   await following.says("trying again in");
   const second = await start(new URL(first.url).port);
