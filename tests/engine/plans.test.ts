@@ -135,7 +135,9 @@ async function plansOf(pool: Sql, texts: ReadonlySet<string>): Promise<{ text: s
     const plans = [];
     for (const text of texts) {
       const count = Math.max(0, ...[...text.matchAll(/\$(\d+)/g)].map((found) => Number(found[1])));
-      await session.unsafe(`PREPARE looked_at AS ${text}`);
+      await session.unsafe(`PREPARE looked_at AS ${text}`).catch((cause: unknown) => {
+        throw new Error(`cannot be prepared: ${text}`, { cause });
+      });
       const values = count === 0 ? "" : `(${Array.from({ length: count }, () => "NULL").join(", ")})`;
       const [row] = await session.unsafe(`EXPLAIN (FORMAT JSON) EXECUTE looked_at${values}`);
       plans.push({ text: text.trim().slice(0, 120), plan: row?.["QUERY PLAN"][0].Plan as PlanNode });

@@ -22,7 +22,8 @@ function watched<T extends object>(runs: T, onStatement: (text: string) => void)
   return new Proxy(runs, {
     apply(target, self, values: unknown[]) {
       const [parts] = values;
-      if (Array.isArray(parts) && "raw" in parts) onStatement(parts.join("?"));
+      if (Array.isArray(parts) && "raw" in parts)
+        onStatement(parts.reduce((text: string, part: string, at) => (at === 0 ? part : `${text}$${at}${part}`), ""));
       return Reflect.apply(target as (...all: unknown[]) => unknown, self, values);
     },
     get(target, name, receiver) {
