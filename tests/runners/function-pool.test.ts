@@ -128,9 +128,10 @@ describe("the pool of function processes", () => {
     const [first] = outputs([await trial.run("pid")]);
     process.kill(Number(first), "SIGKILL");
     await untilDead(Number(first));
-    await until("it is replaced", () => trial.runner.processes() === 1);
-    const [second] = outputs([await trial.run("pid")]);
-    expect(second).not.toBe(first);
+    // A task that is handed over before the pool has noticed fails with its process.
+    let next = await trial.run("pid");
+    for (let tries = 0; tries < 20 && next.outcome.kind !== "succeeded"; tries++) next = await trial.run("pid");
+    expect(outputs([next])).not.toEqual([first]);
   });
 
   test("that cannot start a process fails what waits, with the reason, and goes on trying", async () => {
