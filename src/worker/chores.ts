@@ -9,6 +9,8 @@ import type { Worker } from "./worker.ts";
 export type ChoresOptions = { engine: Engine; worker: Worker | null; log: Log };
 
 const countEveryMs = 5_000;
+/** What takes long, since so much waits, is done so much less often that it takes a fiftieth of the time. */
+const restFactor = 50;
 /** What no renewal points at: tasks of nodes without a row, and of keys whose waker died. */
 const sweepEveryMs = 15_000;
 
@@ -19,8 +21,9 @@ const sweepEveryMs = 15_000;
 export class Chores {
   readonly #options: ChoresOptions;
   #round: Promise<void> | null = null;
-  #countedAtMs: number | null = null;
-  #sweptAtMs: number | null = null;
+  #countAtMs = 0;
+  #hasCounted = false;
+  #sweepAtMs = 0;
   /** Runs that the database says are ours, and that nothing here executes; as seen by the last renewal. */
   #suspects = new Set<string>();
 
@@ -56,17 +59,16 @@ export class Chores {
 
   async #work(renewal: Renewal): Promise<void> {
     const { engine } = this.#options;
-    const now = Date.now();
-    const isSweep = this.#sweptAtMs === null || now - this.#sweptAtMs > sweepEveryMs;
+    const isSweep = Date.now() >= this.#sweepAtMs;
     if (renewal.expired || isSweep) await this.returnLost("expired", "tasks of vanished nodes were queued again");
     await this.#returnOrphans(renewal.owned);
-    if (this.#countedAtMs === null || (now - this.#countedAtMs > countEveryMs && engine.view.waiting > 0)) {
-      this.#countedAtMs = now;
-      engine.view.waiting = await countWaiting(engine);
+    if (Date.now() >= this.#countAtMs && (!this.#hasCounted || engine.view.waiting > 0)) {
+      this.#hasCounted = true;
+      this.#countAtMs = await timed(countEveryMs, async () => {
+        engine.view.waiting = await countWaiting(engine);
+      });
     }
-    if (!isSweep) return;
-    this.#sweptAtMs = now;
-    await unpark(engine);
+    if (isSweep) this.#sweepAtMs = await timed(sweepEveryMs, () => unpark(engine));
   }
 
   /**
@@ -80,4 +82,12 @@ export class Chores {
     this.#suspects = new Set(idle);
     if (orphans.length > 0) await this.returnLost({ runIds: orphans }, "tasks that nobody executed were queued again");
   }
+}
+
+/** Does it, and returns when it should be done again. */
+async function timed(everyMs: number, work: () => Promise<void>): Promise<number> {
+  const since = Date.now();
+  await work();
+  const now = Date.now();
+  return now + Math.max(everyMs, restFactor * (now - since));
 }
