@@ -38,7 +38,7 @@ describe("events", () => {
 
   test("go on behind the last one when the stream breaks off, and repeats are left out", async () => {
     const { url, asked } = await answering(
-      streaming([retry, events(1, 3), events(4, 4).slice(0, -9)], { isCut: true }),
+      streaming([retry, events(1, 3), events(4, 4).slice(0, -9)], { isCut: true, afterMs: 250 }),
       streaming([retry, events(2, 6)]),
       streaming([retry, events(7, 8, { 8: "completed" })]),
     );

@@ -21,8 +21,8 @@ export async function answering(...answers: Answer[]): Promise<{ url: string; as
   return { url: `http://127.0.0.1:${port}`, asked };
 }
 
-/** A stream of these pieces, which then ends, or breaks off when `isCut`. */
-export function streaming(pieces: readonly string[], { isCut = false } = {}): Answer {
+/** A stream of these pieces, which then ends, or breaks off `afterMs` later when `isCut`. */
+export function streaming(pieces: readonly string[], { isCut = false, afterMs = 0 } = {}): Answer {
   return async (response) => {
     response.writeHead(200, { "content-type": "text/event-stream" });
     for (const piece of pieces) {
@@ -32,7 +32,7 @@ export function streaming(pieces: readonly string[], { isCut = false } = {}): An
     }
     if (!isCut) return void response.end();
     // A reset overtakes what its reader has not taken yet: on a busy machine that would be the pieces themselves.
-    await new Promise((resolve) => setTimeout(resolve, 250));
+    await new Promise((resolve) => setTimeout(resolve, afterMs));
     response.socket?.destroy();
   };
 }
