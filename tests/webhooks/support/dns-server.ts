@@ -15,26 +15,7 @@ export async function startDnsServer(answer: (name: string, type: "A" | "AAAA") 
     const wanted = answer(name, type);
     return wanted === "silent" ? null : encode(query.subarray(0, end), wanted, { type, bytesMax });
   };
-  const udp = await Bun.udpSocket({
-    hostname: "127.0.0.1",
-    port: 0,
-    socket: {
-      data: (socket, bytes, port, address) => {
-        const message = reply(new Uint8Array(bytes), 512);
-        if (message !== null) socket.send(message, port, address);
-      },
-    },
-  });
-  const tcp = Bun.listen({
-    hostname: "127.0.0.1",
-    port: udp.port,
-    socket: {
-      data: (socket, bytes) => {
-        const message = reply(new Uint8Array(bytes).subarray(2), 65_535);
-        if (message !== null) socket.end(Buffer.concat([Buffer.from(u16(message.length)), message]));
-      },
-    },
-  });
+  const { udp, tcp } = await listenOnBoth(reply);
   const earlier = getServers();
   setServers([`127.0.0.1:${udp.port}`]);
   return {
@@ -45,6 +26,43 @@ export async function startDnsServer(answer: (name: string, type: "A" | "AAAA") 
       tcp.stop(true);
     },
   };
+}
+
+type Reply = (query: Uint8Array, bytesMax: number) => Uint8Array | null;
+
+/** The port that UDP got may be taken on TCP: then another one. */
+async function listenOnBoth(reply: Reply) {
+  for (let tries = 0; ; tries++) {
+    const udp = await Bun.udpSocket({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        data: (socket, bytes, port, address) => {
+          const message = reply(new Uint8Array(bytes), 512);
+          if (message !== null) socket.send(message, port, address);
+        },
+      },
+    });
+    try {
+      return { udp, tcp: listenTcp(reply, udp.port) };
+    } catch (fault) {
+      udp.close();
+      if (tries >= 20) throw fault;
+    }
+  }
+}
+
+function listenTcp(reply: Reply, port: number) {
+  return Bun.listen({
+    hostname: "127.0.0.1",
+    port,
+    socket: {
+      data: (socket, bytes) => {
+        const message = reply(new Uint8Array(bytes).subarray(2), 65_535);
+        if (message !== null) socket.end(Buffer.concat([Buffer.from(u16(message.length)), message]));
+      },
+    },
+  });
 }
 
 function readQuestion(query: Uint8Array): { name: string; type: "A" | "AAAA"; end: number } {
