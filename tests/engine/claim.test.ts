@@ -111,6 +111,15 @@ test("1,000 jobs of mixed priorities come by priority, then in the order they ca
   expect(order).toEqual(expected);
 });
 
+test("jobs of one group are told apart in the queue's index, wherever their rows lie", async () => {
+  const receipts = await Promise.all(Array.from({ length: 400 }, () => node.submitter.submit(jobOf())));
+  const rows = await database.sql<{ id: string; due: string }[]>`
+    SELECT data->>'j' AS id, start_after::text AS due FROM pgboss.job ORDER BY priority DESC, created_on, start_after`;
+  expect(rows.map((row) => row.id)).toEqual(receipts.map((receipt) => receipt.id));
+  expect(new Set(rows.map((row) => row.due)).size).toBe(400);
+  expect((await claim(node.engine, "function", 400)).taken).toBe(400);
+});
+
 test("claimers on two nodes never get the same task", async () => {
   await using other = await openNode(database.address, { isStarted: false });
   await Promise.all(Array.from({ length: 1_000 }, () => node.submitter.submit(jobOf())));
