@@ -107,11 +107,11 @@ function pourGigabyte(socket: Socket): void {
   pour();
 }
 
-async function ended(id: string): Promise<JobResult> {
+async function ended(id: string, asking = client): Promise<JobResult> {
   return until(
     `job ${id} has ended`,
     async () => {
-      const [result] = await client.results([id], true);
+      const [result] = await asking.results([id], true);
       return result !== undefined && result.status !== "running" && result;
     },
     { withinMs: 20_000, everyMs: 20 },
@@ -165,28 +165,32 @@ test("an engine whose socket is gone fails the link, and says what to start", as
 }, 30_000);
 
 test("a container that leaves the file between accept and run fails its link by name", async () => {
-  const good = await Bun.file(path).text();
   const held = Promise.withResolvers<void>();
   const asked = Promise.withResolvers<void>();
   const gate = await serve((socket) => {
     asked.resolve();
     void held.promise.then(() => socket.write(httpAnswer("{}")));
   });
-  const entries = JSON.parse(good) as { id: string }[];
-  const known = async (count: number) => ((await client.info()).containers as unknown[]).length === count;
-  await Bun.write(path, JSON.stringify([...entries, { id: "gate", url: gate.url }]));
-  await until("the gate is known", () => known(entries.length + 1));
-  const id = await client.requestJob({ containers: ["gate", "echo"], data: {} });
-  await asked.promise;
-  await Bun.write(path, JSON.stringify(entries.filter((entry) => entry.id !== "echo")));
-  await until("both are gone", () => known(entries.length - 1));
-  held.resolve();
-  const result = await ended(id);
-  expect(result).toMatchObject({ status: "failed", result: { container: "echo" } });
-  expect(result.result?.error).toContain("is not in the containers file of this node");
-  expect(result.intermediate_results).toEqual([{ container: "gate", output: {} }]);
-  await Bun.write(path, good);
-  await until("it is as before", () => known(entries.length));
+  const echo = await serve((socket) => socket.write(httpAnswer("{}")));
+  const file = join(temporaryDirectory(), "containers.json");
+  const write = (...ids: string[]) =>
+    Bun.write(file, JSON.stringify(ids.map((id) => ({ id, url: id === "gate" ? gate.url : echo.url }))));
+  await write("gate", "echo");
+  const own = await startService({ CONTAINERS_FILE: file, SURFACES: "api,infernet" });
+  try {
+    const ownClient = nodeClient(own.url);
+    const id = await ownClient.requestJob({ containers: ["gate", "echo"], data: {} });
+    await asked.promise;
+    await write("gate");
+    await until("the file was read again", async () => ((await ownClient.info()).containers as unknown[]).length === 1);
+    held.resolve();
+    const result = await ended(id, ownClient);
+    expect(result).toMatchObject({ status: "failed", result: { container: "echo" } });
+    expect(result.result?.error).toContain("is not in the containers file of this node");
+    expect(result.intermediate_results).toEqual([{ container: "gate", output: {} }]);
+  } finally {
+    await own.stop();
+  }
 }, 30_000);
 
 describe("what is too much", () => {

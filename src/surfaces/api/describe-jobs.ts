@@ -1,7 +1,7 @@
 import { statuses } from "../../engine/status.ts";
 import { searchCharsMax } from "../../engine/search.ts";
 import { runnerNames } from "../../runners/contract.ts";
-import { surfaceNames } from "../../settings.ts";
+import { surfaceNames } from "../../settings/surface-names.ts";
 import { type Answer, describe, header, json, type Parameter, ref } from "./describe.ts";
 import { batchExamples, jobExample, queuedExample, runsExample, streamExample, submitExamples } from "./examples.ts";
 import { limitMax } from "./list-jobs.ts";

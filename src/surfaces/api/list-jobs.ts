@@ -3,7 +3,7 @@ import { searchCharsMax } from "../../engine/search.ts";
 import { statuses } from "../../engine/status.ts";
 import { readWaiting } from "../../engine/waiting.ts";
 import { runnerNames } from "../../runners/contract.ts";
-import { surfaceNames } from "../../settings.ts";
+import { surfaceNames } from "../../settings/surface-names.ts";
 import type { Cursors } from "./cursor.ts";
 import type { ApiDeps } from "./deps.ts";
 import { jobBody } from "./job-body.ts";

@@ -1,0 +1,54 @@
+import { integer, oneOf, secret, serverAddress, text, url, words } from "../setting.ts";
+
+/** One node among others: its name, the shared bucket, the control plane above it, and traces. */
+export const clusterSettings = {
+  nodeName: text({ name: "NODE_NAME", help: "stable name of this node; empty: host and port" }),
+  nodeTags: words({ name: "NODE_TAGS", help: "what this node offers, for `requires`" }),
+  region: text({ name: "REGION", help: "region of this node; empty: `FLY_REGION`" }),
+  s3Bucket: text({ name: "S3_BUCKET", help: "bucket for payloads; empty: `DATA_DIR`" }),
+  s3Endpoint: url({ name: "S3_ENDPOINT", help: "S3 service" }),
+  s3Region: text({ name: "S3_REGION", help: "S3 region" }),
+  s3AccessKeyId: secret({ name: "S3_ACCESS_KEY_ID", help: "S3 key" }),
+  s3SecretAccessKey: secret({ name: "S3_SECRET_ACCESS_KEY", help: "S3 secret" }),
+  serverUrl: serverAddress({ name: "SERVER_URL", help: "Optexity control plane; empty: Fairlead is its own" }),
+  apiKey: secret({ name: "API_KEY", help: "key for the control plane" }),
+  deployment: oneOf({
+    name: "DEPLOYMENT",
+    fallback: "dev",
+    of: ["dev", "prod"],
+    help: "`prod` with ECS metadata registers with the master",
+  }),
+  envPath: text({ name: "ENV_PATH", help: "file with the Optexity settings" }),
+  childPortOffset: integer({
+    name: "CHILD_PORT_OFFSET",
+    fallback: "9000",
+    min: 1,
+    max: 65_535,
+    help: "container port looked up in ECS metadata",
+  }),
+  ecsMetadataUri: url({ name: "ECS_METADATA_URI", fallback: "http://169.254.170.2/v3", help: "ECS task metadata" }),
+  healthEndpoint: text({ name: "HEALTH_ENDPOINT", fallback: "api/v1/health", help: "control plane path" }),
+  inferenceEndpoint: text({ name: "INFERENCE_ENDPOINT", fallback: "api/v1/inference", help: "control plane path" }),
+  startTaskEndpoint: text({ name: "START_TASK_ENDPOINT", fallback: "api/v1/start_task", help: "control plane path" }),
+  completeTaskEndpoint: text({
+    name: "COMPLETE_TASK_ENDPOINT",
+    fallback: "api/v1/complete_task",
+    help: "control plane path",
+  }),
+  saveOutputDataEndpoint: text({
+    name: "SAVE_OUTPUT_DATA_ENDPOINT",
+    fallback: "api/v1/save_output_data",
+    help: "control plane path",
+  }),
+  saveDownloadsEndpoint: text({
+    name: "SAVE_DOWNLOADS_ENDPOINT",
+    fallback: "api/v1/save_downloads",
+    help: "control plane path",
+  }),
+  saveTrajectoryEndpoint: text({
+    name: "SAVE_TRAJECTORY_ENDPOINT",
+    fallback: "api/v1/save_trajectory",
+    help: "control plane path",
+  }),
+  otlpEndpoint: url({ name: "OTEL_EXPORTER_OTLP_ENDPOINT", help: "where traces go; empty: nowhere" }),
+} as const;

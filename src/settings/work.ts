@@ -1,0 +1,117 @@
+import { flag, integer, oneOf, text, words } from "../setting.ts";
+
+const dayS = 86_400;
+
+/** The work: payloads, containers, automations, isolation and its limits. */
+export const workSettings = {
+  maxAgeS: integer({
+    name: "MAX_AGE",
+    fallback: "864000",
+    min: 1,
+    max: 3_650 * dayS,
+    help: "seconds that final jobs and their files are kept",
+  }),
+  payloadMaxMb: integer({
+    name: "PAYLOAD_MAX_MB",
+    fallback: "4096",
+    min: 1,
+    max: 1_048_576,
+    help: "MiB one upload may have",
+  }),
+  payloadFilesMax: integer({
+    name: "PAYLOAD_MAX_FILES",
+    fallback: "10000",
+    min: 1,
+    max: 1_000_000,
+    help: "files one upload may have",
+  }),
+  containersFile: text({ name: "CONTAINERS_FILE", fallback: "./containers.json", help: "containers for chains" }),
+  containerTimeoutS: integer({
+    name: "CONTAINER_TIMEOUT",
+    fallback: "180",
+    min: 1,
+    max: dayS,
+    help: "seconds a chain link may take",
+  }),
+  dockerHost: text({ name: "DOCKER_HOST", help: "Docker Engine API; empty: the default socket" }),
+  automationsDir: text({ name: "AUTOMATIONS_DIR", fallback: "./automations", help: "browser automations" }),
+  automationUnhealthyAfterS: integer({
+    name: "AUTOMATION_UNHEALTHY_AFTER",
+    fallback: "900",
+    min: 1,
+    max: dayS,
+    help: "seconds after which a running automation makes `/health` answer 503",
+  }),
+  chromiumPath: text({ name: "CHROMIUM_PATH", help: "browser for automations; empty: found on the path" }),
+  sandbox: oneOf({
+    name: "SANDBOX",
+    fallback: "auto",
+    of: ["auto", "bwrap", "none", "required"],
+    help: "isolation of scripts",
+  }),
+  sandboxPaths: words({ name: "SANDBOX_PATHS", help: "more paths that scripts see read-only, such as `/opt`" }),
+  limitWallS: integer({
+    name: "LIMIT_WALL_S",
+    fallback: "3600",
+    min: 1,
+    max: 30 * dayS,
+    help: "seconds a script may take",
+  }),
+  limitCpuS: integer({
+    name: "LIMIT_CPU_S",
+    fallback: "3600",
+    min: 1,
+    max: 30 * dayS,
+    help: "CPU seconds a script may take",
+  }),
+  limitMemoryMb: integer({
+    name: "LIMIT_MEMORY_MB",
+    fallback: "2048",
+    min: 16,
+    max: 4_194_304,
+    help: "MiB of memory of a script",
+  }),
+  limitProcesses: integer({
+    name: "LIMIT_PROCESSES",
+    fallback: "256",
+    min: 4,
+    max: 1_000_000,
+    help: "processes of a script",
+  }),
+  limitFileMb: integer({
+    name: "LIMIT_FILE_MB",
+    fallback: "4096",
+    min: 1,
+    max: 16_777_216,
+    help: "MiB one file of a script may have",
+  }),
+  limitNetwork: flag({ name: "LIMIT_NETWORK", fallback: "true", help: "whether a job may ask for network" }),
+  outputMaxMb: integer({
+    name: "OUTPUT_MAX_MB",
+    fallback: "10",
+    min: 1,
+    max: 10_240,
+    help: "MiB of output that is kept of a run",
+  }),
+  drainGraceS: integer({
+    name: "DRAIN_GRACE",
+    fallback: "30",
+    min: 0,
+    max: dayS,
+    help: "seconds running work may go on after SIGTERM",
+  }),
+  queueMax: integer({
+    name: "QUEUE_MAX",
+    fallback: "2000000",
+    min: 1,
+    max: 1_000_000_000,
+    help: "waiting tasks above which submits get 503",
+  }),
+  waitMaxS: integer({
+    name: "WAIT_MAX",
+    fallback: "300",
+    min: 1,
+    max: dayS,
+    help: "seconds a caller may wait for a result (`Prefer: wait`)",
+  }),
+} as const;
