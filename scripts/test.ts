@@ -14,6 +14,8 @@ const repository = resolve(import.meta.dir, "..");
 const testTimeoutMs = 60_000;
 const stopPatienceMs = 10_000;
 const keptCharsMax = 4_096;
+/** More than these are not shaken by their neighbours. */
+const filesAgainMax = 12;
 /** Tests wait more than they compute; with fewer files at once the cores idle, with more the timing tests suffer. */
 const filesAtOnce = Math.min(Math.max(availableParallelism(), 2), 8);
 
@@ -40,7 +42,7 @@ async function runAll(): Promise<Count> {
     const cluster = await openCluster(dataDir);
     try {
       await prepareTemplate(cluster);
-      const count = await runBunTest(JSON.stringify(cluster.address));
+      const count = await runFiles(JSON.stringify(cluster.address), dataDir);
       isKept = count.failed > 0 && !process.env.CI;
       return count;
     } finally {
@@ -75,12 +77,39 @@ async function isGivenUp({ holdersFile, clusterDir }: ReturnType<typeof placeOf>
   }
 }
 
-async function runBunTest(address: string): Promise<Count> {
-  const options = [`--parallel=${filesAtOnce}`, `--timeout=${testTimeoutMs}`];
-  // A gate runs on a machine that others load: what fails there gets one more try, which bun's output shows. By hand it gets none.
-  if (process.env["CI"]) options.push("--retry=1");
+/** On the gate, files in which a test failed beside the others run once more, one after another; by hand they do not. */
+async function runFiles(address: string, dataDir: string): Promise<Count> {
+  const report = join(dataDir, "report.xml");
+  const paths = process.argv.slice(2);
+  const reporting = ["--reporter=junit", `--reporter-outfile=${report}`];
+  const first = await runBunTest(address, [
+    `--parallel=${filesAtOnce}`,
+    ...(process.env["CI"] ? reporting : []),
+    ...paths,
+  ]);
+  if (!process.env["CI"] || first.failed === 0) return first;
+  const { files, tests } = failedIn(
+    await Bun.file(report)
+      .text()
+      .catch(() => ""),
+  );
+  if (tests !== first.failed || files.length > filesAgainMax) return first;
+  console.log(`\n${tests} failed beside others; alone once more: ${files.join(" ")}`);
+  let failed = 0;
+  for (const file of files) failed += (await runBunTest(address, [`./${file}`])).failed;
+  console.log(`\nAlone, ${failed} of the ${tests} failed.`);
+  return { ...first, passed: first.passed + Math.max(0, tests - failed), failed };
+}
+
+/** What failed by the report: how many tests, in which files. What the report leaves out, files that do not load, makes the counts differ. */
+function failedIn(report: string): { files: string[]; tests: number } {
+  const failed = [...report.matchAll(/<testcase [^>]*\bfile="([^"]*)"[^>]*[^/]>\s*<failure\b/g)];
+  return { files: [...new Set(failed.map(([, file]) => file ?? ""))], tests: failed.length };
+}
+
+async function runBunTest(address: string, asked: string[]): Promise<Count> {
   const color = process.stdout.isTTY ? { FORCE_COLOR: "1" } : {};
-  const child = Bun.spawn([process.execPath, "test", ...options, ...process.argv.slice(2)], {
+  const child = Bun.spawn([process.execPath, "test", `--timeout=${testTimeoutMs}`, ...asked], {
     cwd: repository,
     env: { ...process.env, ...color, [clusterVariable]: address },
     stdin: "ignore",
