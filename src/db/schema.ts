@@ -236,3 +236,22 @@ export const pauses = pgTable("pauses", {
   by: text("by").notNull(),
   at: at("at").notNull().defaultNow(),
 });
+
+/**
+ * Ids that were given to payloads of which no row is committed yet. A row that stays is an upload that broke off, whose files are
+ * to be removed; once that has begun, `sweptAt` keeps a submission that was only late from committing.
+ */
+export const uploads = pgTable("uploads", {
+  payloadId: integer("payload_id").primaryKey(),
+  nodeId: key("node_id").notNull(),
+  createdAt: at("created_at").notNull().defaultNow(),
+  sweptAt: at("swept_at"),
+});
+
+/** What all nodes of this database must know and nobody else, where no setting says it. */
+export const secrets = pgTable("secrets", {
+  name: key("name").primaryKey(),
+  /** base64url */
+  value: text("value").notNull(),
+  createdAt: at("created_at").notNull().defaultNow(),
+});
