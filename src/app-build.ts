@@ -6,6 +6,7 @@ import { createEngine } from "./engine/engine.ts";
 import { createAppender } from "./engine/events.ts";
 import { createFinisher } from "./engine/finish.ts";
 import { createSubmitter } from "./engine/submit.ts";
+import { leaseTimesOf } from "./engine/lease.ts";
 import { createLocalStore } from "./files/local-store.ts";
 import { createS3Store } from "./files/s3-store.ts";
 import type { FileStore } from "./files/store.ts";
@@ -55,7 +56,8 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     runners: slotsOf(config, runners, payloadFiles(db.sql, files)),
     canRun: (runner, target) => canRun(runners, runner, target),
   });
-  const node = new Node({ engine, worker, log, state: () => nodeState(config, runners, worker) });
+  const lease = leaseTimesOf(config.nodeLeaseS);
+  const node = new Node({ engine, worker, log, lease, state: () => nodeState(config, runners, worker) });
   const sender = new Sender({
     sql: db.sql,
     log,
@@ -103,9 +105,8 @@ export async function startRooms(rooms: Rooms, { work = true }: { work?: boolean
   sender.wake();
 }
 
-/** Ends everything in order: no new work, what runs gets `graceMs`, what is left goes back to the queue uncharged. */
-export async function stopRooms(rooms: Rooms, graceMs: number): Promise<void> {
-  const { engine, worker, sender, node, runners, submitter, finisher, queue, database, log } = rooms;
+/** No new work from here on; what runs gets `graceMs`, and what is left then goes back to the queue uncharged. */
+export async function drainRooms({ engine, worker, log }: Rooms, graceMs: number): Promise<void> {
   engine.view.draining = true;
   worker.close();
   const left = await worker.settled(graceMs);
@@ -113,6 +114,11 @@ export async function stopRooms(rooms: Rooms, graceMs: number): Promise<void> {
     worker.stop(null, "interrupted");
     const stuck = await worker.settled(stopPatienceMs);
     log.warn("runs were interrupted by the shutdown", { interrupted: left, still_running: stuck });
+}
+
+/** Ends everything in order, after the drain. */
+export async function stopRooms(rooms: Rooms): Promise<void> {
+  const { sender, node, runners, submitter, finisher, queue, database } = rooms;
   }
   await phase(rooms, "submits", () => submitter.idle());
   await phase(rooms, "results", () => finisher.idle());

@@ -1,5 +1,5 @@
 import { automationComplaint, optexityRender, startOptexity } from "./app-optexity.ts";
-import { buildRooms, startRooms, stopRooms } from "./app-build.ts";
+import { buildRooms, drainRooms, startRooms, stopRooms } from "./app-build.ts";
 import { showDemo } from "./app-demo.ts";
 import { clearLeftovers } from "./app-leftovers.ts";
 import type { Rooms } from "./app-rooms.ts";
@@ -9,7 +9,7 @@ import { createGate } from "./http/gate.ts";
 import { createJobTokens } from "./http/job-tokens.ts";
 import { createMetrics, type Metrics } from "./http/metrics.ts";
 import { requireFreePort } from "./http/require-free-port.ts";
-import { createServer, type HttpServer } from "./http/server.ts";
+import { createServer } from "./http/server.ts";
 import { createStreams } from "./http/streams.ts";
 import { readTokenKey } from "./http/token-key.ts";
 import type { Log } from "./log.ts";
@@ -23,6 +23,9 @@ import { keepHouse } from "./worker/housekeeping.ts";
 
 export const version = "0.1.0";
 export const description = "One service that speaks five worker protocols over one durable engine.";
+/** What requests under way still get once the work has drained: most of them are downloads. */
+const requestsPatienceMs = 10_000;
+
 
 export type AppOptions = {
   config: Config;
@@ -59,16 +62,16 @@ export async function startApp(options: AppOptions): Promise<App> {
       optexity: optexityRender(config, child),
     },
   });
-  const closers: (() => Promise<unknown>)[] = [];
+  const closers: Closers = { first: [], last: [] };
   let stopping: Promise<void> | null = null;
-  const stop = () => (stopping ??= stopAll(rooms, closers, log));
+  const stop = () => (stopping ??= stopAll(rooms, closers));
   try {
-    closers.push(await clearLeftovers(rooms));
+    closers.last.push(await clearLeftovers(rooms));
     await startRooms(rooms, { work: options.work ?? true });
-    closers.push(keepHouse({ sql: rooms.database.db.sql, files: rooms.files, log, maxAgeS: config.maxAgeS }));
+    closers.last.push(keepHouse({ sql: rooms.database.db.sql, files: rooms.files, log, maxAgeS: config.maxAgeS }));
     if (options.dev) {
       const unwatch = rooms.runners.functions.watch();
-      closers.push(async () => unwatch());
+      closers.last.push(async () => unwatch());
     }
     const url = options.http === false ? "" : await openDoors({ ...options, child }, rooms, closers);
     sayReady(rooms, url);
@@ -86,20 +89,35 @@ function requireFreePorts({ host, port, websocketPort, surfaces }: Config): void
   if (surfaces.includes("andera")) requireFreePort(host, websocketPort, "WEBSOCKET_PORT");
 }
 
-/** In the reverse order of their opening: doors first, then the rooms behind them. */
-async function stopAll(rooms: Rooms, closers: (() => Promise<unknown>)[], log: Log): Promise<void> {
+/** What is told when the service begins to stop, and what is closed once its work has drained. */
+type Closers = Record<"first" | "last", (() => Promise<unknown>)[]>;
+
+/**
+ * While work drains the doors stay open: `/readyz` says 503, streams are told to come back, to another node, and whoever waits
+ * here for a result that comes in time gets it. Then everything closes in the reverse order of its opening.
+ */
+async function stopAll(rooms: Rooms, { first, last }: Closers): Promise<void> {
+  const { config, engine, log } = rooms;
   const startedMs = Date.now();
-  rooms.engine.view.draining = true;
+  engine.view.draining = true;
+  const noticed = first.length > 0 ? Bun.sleep(config.drainNoticeS * 1_000) : null;
+  await closeAll(first, log);
+  await Promise.all([drainRooms(rooms, config.drainGraceS * 1_000), noticed]);
+  engine.hub.dismiss();
+  await closeAll(last, log);
+  await stopRooms(rooms);
+  log.info("stopped", { ms: Date.now() - startedMs });
+}
+
+async function closeAll(closers: Closers["first"], log: Log): Promise<void> {
   for (const close of closers.toReversed()) {
     await close().catch((fault: unknown) => log.warn("a part did not close", { fault }));
   }
-  await stopRooms(rooms, rooms.config.drainGraceS * 1000);
-  log.info("stopped", { ms: Date.now() - startedMs });
 }
 
 type DoorOptions = AppOptions & { child: ChildIdentity };
 
-async function openDoors(options: DoorOptions, rooms: Rooms, closers: (() => Promise<unknown>)[]): Promise<string> {
+async function openDoors(options: DoorOptions, rooms: Rooms, closers: Closers): Promise<string> {
   const { config, log } = rooms;
   const secret = await readTokenKey(config.dataDir);
   const tokens = createJobTokens(secret);
@@ -110,7 +128,8 @@ async function openDoors(options: DoorOptions, rooms: Rooms, closers: (() => Pro
     environment: functionEnvironment(options.environment),
     log,
   });
-  closers.push(() => sidecar.stop());
+  closers.first.push(async () => streams.end());
+  closers.last.push(() => sidecar.stop());
   const streams = createStreams(log);
   const metrics = createMetrics();
   addGauges(metrics, rooms);
@@ -125,21 +144,16 @@ async function openDoors(options: DoorOptions, rooms: Rooms, closers: (() => Pro
     docs: { version, description },
   });
   const { url } = await server.listen();
-  closers.push(() => closeServer(server, config));
-  closers.push(await startOptexity(rooms));
+  closers.last.push(() => server.stop(requestsPatienceMs));
+  closers.first.push(await startOptexity(rooms));
   if (config.surfaces.includes("andera")) {
     const balancers = listenForBalancers(anderaDeps(rooms, sidecar), {
       hostname: config.host,
       port: config.websocketPort,
     });
-    closers.push(() => balancers.stop());
+    closers.last.push(() => balancers.stop());
   }
   return url;
-}
-
-/** Streams are told to come back before the listener waits for requests to end. */
-async function closeServer(server: HttpServer, config: Config): Promise<void> {
-  await server.stop(config.drainGraceS * 1000);
 }
 
 async function healthFacts(rooms: Rooms) {

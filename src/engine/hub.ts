@@ -4,7 +4,7 @@ export type JobEvent = { seq: number; task: number; at: string; kind: string; da
 export type FinishedJob = { status: "succeeded" | "failed" | "cancelled"; output: string | null; error: string | null };
 
 type Listener = (events: JobEvent[] | null) => void;
-type Waiter = (finished: FinishedJob | null) => void;
+type Waiter = (news: FinishedJob | "look" | "leave") => void;
 
 /**
  * Who on this node waits for news of which job. Events of jobs that run here arrive with `publish`; for all others
@@ -19,7 +19,7 @@ export class Hub {
     return add(this.#listeners, jobId, listener);
   }
 
-  /** Calls `waiter` with the end of the job, or with null when the database knows it. Returns how to stop. */
+  /** Calls `waiter` with the end of the job, to look when the database knows it, to leave when this node stops. Returns how to stop. */
   wait(jobId: string, waiter: Waiter): () => void {
     return add(this.#waiters, jobId, waiter);
   }
@@ -40,12 +40,17 @@ export class Hub {
   /** Something happened to this job that this node did not see itself. */
   poke(jobId: string): void {
     for (const listener of this.#listeners.get(jobId) ?? []) listener(null);
-    for (const waiter of this.#waiters.get(jobId) ?? []) waiter(null);
+    for (const waiter of this.#waiters.get(jobId) ?? []) waiter("look");
   }
 
   /** After a lost notification nobody knows what was missed: everybody looks. */
   pokeAll(): void {
     for (const jobId of new Set([...this.#listeners.keys(), ...this.#waiters.keys()])) this.poke(jobId);
+  }
+
+  /** This node stops: nobody can wait here for what others run. */
+  dismiss(): void {
+    for (const waiters of [...this.#waiters.values()]) for (const waiter of [...waiters]) waiter("leave");
   }
 
   get waiting(): number {

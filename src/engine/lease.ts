@@ -6,7 +6,13 @@ import { announceAlways } from "./notify.ts";
  * well before anyone else may start them again.
  */
 export type LeaseTimes = { leaseMs: number; renewEveryMs: number; giveUpAfterMs: number };
-export const leaseTimes: LeaseTimes = { leaseMs: 15_000, renewEveryMs: 3_000, giveUpAfterMs: 10_000 };
+export const leaseTimes: LeaseTimes = leaseTimesOf(15);
+
+/** The times that go with a lease of so many seconds. */
+export function leaseTimesOf(leaseS: number): LeaseTimes {
+  const leaseMs = leaseS * 1_000;
+  return { leaseMs, renewEveryMs: leaseMs / 5, giveUpAfterMs: (leaseMs * 2) / 3 };
+}
 
 /** What a node says of itself with every renewal. */
 export type NodeState = {

@@ -6,7 +6,7 @@ import { isFinal, type Status } from "./status.ts";
 const pollEveryMs = 2_000;
 
 export type Wait = {
-  /** How the job ended, or null when `ms` passed first. */
+  /** How the job ended, or null when `ms` passed first, or this node stopped. */
   ended(ms: number, signal?: AbortSignal): Promise<FinishedJob | null>;
   close(): void;
 };
@@ -18,11 +18,13 @@ export type Wait = {
 export function waitFor(engine: Engine, jobId: string): Wait {
   let settle: ((finished: FinishedJob | null) => void) | null = null;
   let early: FinishedJob | null = null;
-  const stop = engine.hub.wait(jobId, (finished) => {
-    if (finished !== null) {
-      early = finished;
-      settle?.(finished);
-    } else void look();
+  const stop = engine.hub.wait(jobId, (news) => {
+    if (news === "look") void look();
+    else if (news === "leave") settle?.(null);
+    else {
+      early = news;
+      settle?.(news);
+    }
   });
   async function look(): Promise<void> {
     // The database is away: the next look, or the caller's own limit, comes by itself.

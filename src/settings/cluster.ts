@@ -4,6 +4,13 @@ import { integer, oneOf, secret, serverAddress, text, url, words } from "../sett
 export const clusterSettings = {
   nodeName: text({ name: "NODE_NAME", help: "stable name of this node; empty: host and port" }),
   nodeTags: words({ name: "NODE_TAGS", help: "what this node offers, for `requires`" }),
+  nodeLeaseS: integer({
+    name: "NODE_LEASE",
+    fallback: "15",
+    min: 2,
+    max: 600,
+    help: "seconds of silence after which others take over a node's work; it stops its own after two thirds",
+  }),
   region: text({ name: "REGION", help: "region of this node; empty: `FLY_REGION`" }),
   s3Bucket: text({ name: "S3_BUCKET", help: "bucket for payloads; empty: `DATA_DIR`" }),
   s3Endpoint: url({ name: "S3_ENDPOINT", help: "S3 service" }),

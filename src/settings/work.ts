@@ -100,6 +100,13 @@ export const workSettings = {
     max: dayS,
     help: "seconds running work may go on after SIGTERM",
   }),
+  drainNoticeS: integer({
+    name: "DRAIN_NOTICE",
+    fallback: "0",
+    min: 0,
+    max: 600,
+    help: "seconds after SIGTERM in which the port answers in any case, `/readyz` with 503; behind a balancer: more than its check takes",
+  }),
   queueMax: integer({
     name: "QUEUE_MAX",
     fallback: "2000000",

@@ -1,8 +1,10 @@
 import { cpus, freemem, loadavg, totalmem } from "node:os";
 import type { AnderaDeps } from "./deps.ts";
 
+/** A node that stops is in maintenance to a balancer, whose protocol has no word for it. */
 export function statusOf(deps: AnderaDeps): "ready" | "maintenance" {
-  return deps.engine.view.maintenance ? "maintenance" : "ready";
+  const { maintenance, draining } = deps.engine.view;
+  return maintenance || draining ? "maintenance" : "ready";
 }
 
 /** What the balancer routes by. `available` is 0 while no task would be taken. */
