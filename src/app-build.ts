@@ -1,4 +1,5 @@
 import { type OpenedDatabase, openReadyDatabase } from "./app-database.ts";
+import { openKeys } from "./app-keys.ts";
 import { optexityDeliveries, reportTimeoutMs } from "./app-optexity.ts";
 import type { Config } from "./config.ts";
 import type { Render } from "./engine/deliveries.ts";
@@ -47,7 +48,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const finisher = createFinisher(engine);
   const appender = createAppender(engine);
   const files = openStore(config);
-  const sealKeys = await sealKeysOf(config);
+  const keys = await openKeys(config, db.sql);
   const worker = new Worker({
     engine,
     finisher,
@@ -66,7 +67,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     retries: { retriesMax: config.webhookRetriesMax, delayMs: config.webhookRetryDelayMs },
     secrets,
     headers: webhookHeaders,
-    sealKeys,
+    sealKeys: keys.seals,
     ...(config.serverUrl === ""
       ? {}
       : {
@@ -89,7 +90,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     node,
     sender,
     webhookAllow,
-    sealKeys,
+    keys,
   };
 }
 
@@ -158,12 +159,6 @@ function openStore(config: Config): FileStore {
     secretAccessKey: config.s3SecretAccessKey,
   };
   return createS3Store({ dataDir: config.dataDir, bucket });
-}
-
-/** Nodes that share a database must read each other's headers; a node of its own keeps a key in its data directory. */
-async function sealKeysOf(config: Config): Promise<readonly SealKey[]> {
-  const shared = [...config.webhookSecrets, ...config.authKeys].map(deriveSealKey);
-  return config.databaseUrl !== "" && shared.length > 0 ? shared : [await loadSealKey(config.dataDir), ...shared];
 }
 
 function slotsOf(config: Config, runners: Runners, files: RunFiles) {

@@ -113,8 +113,7 @@ const passing = new Set([401, 403, 404, 408, 409, 423, 425, 429]);
 /** The key travels with each task, encrypted: it may be another one tomorrow. */
 function reportsTo(rooms: Rooms, apiKey: string | null): WebhookSpec | null {
   const plane = controlPlaneOf(rooms.config);
-  const [sealKey] = rooms.sealKeys;
-  if (plane === null || sealKey === undefined) return null;
-  const sealed = sealHeaders({ "x-api-key": apiKey ?? plane.apiKey }, sealKey);
+  if (plane === null) return null;
+  const sealed = sealHeaders({ "x-api-key": apiKey ?? plane.apiKey }, rooms.keys.seals[0]);
   return { url: plane.serverUrl, events: ["started", "completed"], kind: "optexity", sealed };
 }

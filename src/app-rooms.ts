@@ -1,3 +1,4 @@
+import type { NodeKeys } from "./app-keys.ts";
 import type { OpenedDatabase } from "./app-database.ts";
 import type { Config } from "./config.ts";
 import type { Engine } from "./engine/context.ts";
@@ -9,7 +10,6 @@ import type { Log } from "./log.ts";
 import type { Queue } from "./queue/boss.ts";
 import type { Runners } from "./app-runners.ts";
 import type { Networks } from "./webhooks/networks.ts";
-import type { SealKey } from "./webhooks/seal.ts";
 import type { Sender } from "./webhooks/deliver.ts";
 import type { Node } from "./worker/node.ts";
 import type { Worker } from "./worker/worker.ts";
@@ -30,5 +30,5 @@ export type Rooms = {
   node: Node;
   sender: Sender;
   webhookAllow: Networks;
-  sealKeys: readonly SealKey[];
+  keys: NodeKeys;
 };

@@ -10,7 +10,6 @@ export function sealWebhook(
   pointer: string,
 ): string | undefined {
   checkTarget(webhook.url, { allow: rooms.webhookAllow, pointer: `${pointer}/url` });
-  const [key] = rooms.sealKeys;
-  if (webhook.headers == null || key === undefined) return undefined;
-  return sealHeaders(checkHeaders(webhook.headers, `${pointer}/headers`), key);
+  if (webhook.headers == null) return undefined;
+  return sealHeaders(checkHeaders(webhook.headers, `${pointer}/headers`), rooms.keys.seals[0]);
 }

@@ -11,7 +11,6 @@ import { createMetrics, type Metrics } from "./http/metrics.ts";
 import { requireFreePort } from "./http/require-free-port.ts";
 import { createServer } from "./http/server.ts";
 import { createStreams } from "./http/streams.ts";
-import { readTokenKey } from "./http/token-key.ts";
 import type { Log } from "./log.ts";
 import { renderResult } from "./surfaces/andera/render.ts";
 import { createApiRender } from "./surfaces/api/render.ts";
@@ -119,8 +118,7 @@ type DoorOptions = AppOptions & { child: ChildIdentity };
 
 async function openDoors(options: DoorOptions, rooms: Rooms, closers: Closers): Promise<string> {
   const { config, log } = rooms;
-  const secret = await readTokenKey(config.dataDir);
-  const tokens = createJobTokens(secret);
+  const tokens = createJobTokens(...rooms.keys.tokens);
   const gate = createGate(config, { isLoopback: isLoopback(config.host), tokens });
   const sidecar = await startSidecar({
     tagsDir: config.tagsDir,
@@ -137,7 +135,12 @@ async function openDoors(options: DoorOptions, rooms: Rooms, closers: Closers): 
     config,
     log,
     gate,
-    surfaces: mountSurfaces(rooms, gate, sidecar, { streams, tokens, secret, child: options.child }),
+    surfaces: mountSurfaces(rooms, gate, sidecar, {
+      streams,
+      tokens,
+      secret: rooms.keys.tokens[0],
+      child: options.child,
+    }),
     health: { facts: () => healthFacts(rooms), ready: readyChecks(rooms) },
     metrics,
     streams,

@@ -11,6 +11,19 @@ export function secretList(base: Base): Setting<string[]> {
   return { fallback: "", secret: true, ...base, parse: (value) => list(value) };
 }
 
+/** Secrets of at least `charsMin` characters each, from which keys are derived. */
+export function longSecretList({ charsMin, ...base }: Base & { charsMin: number }): Setting<string[]> {
+  return {
+    ...secretList(base),
+    parse: (value) => {
+      const secrets = list(value);
+      if (secrets.some((one) => one.length < charsMin))
+        throw new Error(`needs ${charsMin} characters or more (try "openssl rand -hex 32")`);
+      return secrets;
+    },
+  };
+}
+
 export function secret(base: Base): Setting<string> {
   return { ...text(base), secret: true };
 }

@@ -15,11 +15,13 @@ const audience = "fairlead:job";
 const secretBytesMin = 32;
 const tokenCharsMax = 2_048;
 
-/** `secret` has at least 32 bytes and is the same on every node of a database. Throws `Error` for a shorter one. */
-export function createJobTokens(secret: Uint8Array): JobTokens {
-  if (secret.byteLength < secretBytesMin) throw new Error(`the secret of job tokens needs ${secretBytesMin} bytes`);
-  const plugin = jwt({ name: "jobToken", secret, alg: "HS256" });
-  const { sign, verify } = new Elysia().use(plugin).decorator.jobToken;
+/**
+ * `secret` has at least 32 bytes and is the same on every node of a database; tokens that were signed with one of `older` are
+ * taken too. Throws `Error` for a shorter one.
+ */
+export function createJobTokens(secret: Uint8Array, ...older: Uint8Array[]): JobTokens {
+  const { sign } = signer(secret);
+  const verifiers = [secret, ...older].map((key) => signer(key).verify);
   const checks = { algorithms: ["HS256"], audience, requiredClaims: ["exp", "sub"], typ: "JWT" };
   return {
     sign: async (jobId, ttlS) => {
@@ -29,8 +31,17 @@ export function createJobTokens(secret: Uint8Array): JobTokens {
     },
     verify: async (token, jobId) => {
       if (token.length > tokenCharsMax) return false;
-      const claims = await verify(token, checks);
-      return claims !== false && claims.sub === jobId;
+      for (const verify of verifiers) {
+        const claims = await verify(token, checks);
+        if (claims !== false) return claims.sub === jobId;
+      }
+      return false;
     },
   };
+}
+
+function signer(secret: Uint8Array) {
+  if (secret.byteLength < secretBytesMin) throw new Error(`the secret of job tokens needs ${secretBytesMin} bytes`);
+  const plugin = jwt({ name: "jobToken", secret, alg: "HS256" });
+  return new Elysia().use(plugin).decorator.jobToken;
 }

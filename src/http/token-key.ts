@@ -1,15 +1,22 @@
-import { randomBytes } from "node:crypto";
+import { hkdfSync, randomBytes } from "node:crypto";
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 const keyBytes = 32;
+/** Below `DATA_DIR`. */
+export const tokenKeyFile = "token.key";
+
+/** The secret of job tokens of nodes that share a database: the same secret text gives the same on each of them. */
+export function deriveTokenKey(secret: string): Uint8Array {
+  return new Uint8Array(hkdfSync("sha256", secret, "fairlead", "job tokens", keyBytes));
+}
 
 /**
  * The secret of job tokens in `<dataDir>/token.key` (mode 0600), made at the first call. Processes on one directory
  * get the same.
  */
 export async function readTokenKey(dataDir: string): Promise<Uint8Array> {
-  const path = join(dataDir, "token.key");
+  const path = join(dataDir, tokenKeyFile);
   const present = await readIfThere(path);
   if (present !== null) return checked(path, present);
   await mkdir(dataDir, { recursive: true });

@@ -1,4 +1,4 @@
-import { integer, oneOf, secret, serverAddress, text, url, words } from "../setting.ts";
+import { integer, longSecretList, oneOf, secret, serverAddress, text, url, words } from "../setting.ts";
 
 /** One node among others: its name, the shared bucket, the control plane above it, and traces. */
 export const clusterSettings = {
@@ -12,6 +12,11 @@ export const clusterSettings = {
     help: "seconds of silence after which others take over a node's work; it stops its own after two thirds",
   }),
   region: text({ name: "REGION", help: "region of this node; empty: `FLY_REGION`" }),
+  secretKeys: longSecretList({
+    name: "SECRET_KEY",
+    charsMin: 32,
+    help: "gives the keys of job tokens and of sealed webhook headers, the same on every node; the first is in use, further ones open what is older",
+  }),
   s3Bucket: text({ name: "S3_BUCKET", help: "bucket for payloads; empty: `DATA_DIR`" }),
   s3Endpoint: url({ name: "S3_ENDPOINT", help: "S3 service" }),
   s3Region: text({ name: "S3_REGION", help: "S3 region" }),

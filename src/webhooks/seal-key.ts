@@ -4,6 +4,8 @@ import type { SealKey } from "./seal.ts";
 import { readOrCreateSecret } from "./secret-file.ts";
 
 const keyBytes = 32;
+/** Below `DATA_DIR`. */
+export const sealKeyFile = "webhook-headers.key";
 
 /** The key of nodes that share a database: the same secret text gives the same key on each of them. */
 export function deriveSealKey(secret: string): SealKey {
@@ -15,7 +17,7 @@ export function deriveSealKey(secret: string): SealKey {
  * Throws `Error` that names the file when it is not a key.
  */
 export async function loadSealKey(dataDir: string): Promise<SealKey> {
-  const path = join(dataDir, "webhook-headers.key");
+  const path = join(dataDir, sealKeyFile);
   const key = await readOrCreateSecret(path, () => randomBytes(keyBytes));
   if (key.length === keyBytes) return key;
   throw new Error(
