@@ -111,6 +111,8 @@ export const tasks = pgTable(
     /** Names the one execution that may report; null when none runs. */
     runId: uuid("run_id"),
     nodeId: key("node_id"),
+    /** The need-queue it waits in; null for the common one of its runner. */
+    need: key("need"),
     /** Waits for its job's concurrency key, without a message in the queue. */
     parked: boolean("parked").notNull().default(false),
     /** Set when a running task was asked to stop. */
@@ -124,6 +126,9 @@ export const tasks = pgTable(
     index("tasks_queued")
       .on(table.runner, table.priority, table.queuedAt)
       .where(sql`status = 'queued' AND queued_at IS NOT NULL`),
+    index("tasks_by_need")
+      .on(table.need)
+      .where(sql`need IS NOT NULL AND finished_at IS NULL`),
   ],
 );
 
@@ -228,6 +233,20 @@ export const nodes = pgTable("nodes", {
   renewedAt: at("renewed_at").notNull().defaultNow(),
   leaseUntil: at("lease_until").notNull(),
   lastClaimAt: at("last_claim_at"),
+  /** Why it takes no work though it should; null while it is well. */
+  complaint: text("complaint"),
+});
+
+/** What waits that not every node can run: each need has a queue of its own, from which those claim that fulfil it. */
+export const needs = pgTable("needs", {
+  queue: key("queue").primaryKey(),
+  runner: text("runner").notNull(),
+  /** Null: whatever that runner runs. */
+  target: text("target"),
+  /** `{region?, tags?}`; null: nothing of the node itself. */
+  requires: jsonText("requires"),
+  createdAt: at("created_at").notNull().defaultNow(),
+  usedAt: at("used_at").notNull().defaultNow(),
 });
 
 /** A queue that somebody paused. */
