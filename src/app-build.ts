@@ -18,8 +18,6 @@ import { buildRunners, type Runners } from "./app-runners.ts";
 import { checkHeaders } from "./webhooks/headers.ts";
 import { Sender } from "./webhooks/deliver.ts";
 import { parseNetworks } from "./webhooks/networks.ts";
-import { deriveSealKey, loadSealKey } from "./webhooks/seal-key.ts";
-import type { SealKey } from "./webhooks/seal.ts";
 import { parseSecrets } from "./webhooks/sign.ts";
 import { Node } from "./worker/node.ts";
 import type { RunnerName } from "./runners/contract.ts";
