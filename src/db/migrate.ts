@@ -1,13 +1,13 @@
-import { resolve } from "node:path";
 import { readMigrationFiles } from "drizzle-orm/migrator";
 import { migrate as applyMigrations } from "drizzle-orm/postgres-js/migrator";
 import { drizzle } from "drizzle-orm/postgres-js";
+import { carriedFile } from "../carried.ts";
 import type { Sql } from "./client.ts";
 
 /** How the database's tables stand to what this program knows. */
 export type SchemaState = "current" | "missing" | "behind" | "ahead";
 
-const migrationsFolder = resolve(import.meta.dir, "../../drizzle");
+const migrationsFolder = carriedFile("drizzle");
 const lockKey = 7_102_551;
 
 /** Runs `work` while no other process migrates this database. */

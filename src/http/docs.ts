@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { Elysia } from "elysia";
+import { carriedFile } from "../carried.ts";
 import { auth } from "./auth.ts";
 import type { Gate } from "./gate.ts";
 import { htmlPage } from "./html.ts";
@@ -7,8 +8,10 @@ import { type OpenapiOptions, openapiDocument } from "./openapi.ts";
 import { refuseWithProblem } from "./problem.ts";
 import { refusal } from "./refusal.ts";
 
+/** Where the single executable has them. */
+export const assetsFolder = "swagger-ui";
 /** The files of Swagger UI that the page needs, from the installed package: nothing is loaded from elsewhere. */
-const assetTypes: Record<string, string> = {
+export const assetTypes: Record<string, string> = {
   "swagger-ui.css": "text/css; charset=utf-8",
   "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
   "favicon-32x32.png": "image/png",
@@ -73,7 +76,12 @@ function script(text: string): Response {
 function asset(name: string, request: Request): Response {
   const type = Object.hasOwn(assetTypes, name) ? assetTypes[name] : undefined;
   if (type === undefined) return refuseWithProblem(refusal(request, "not_found", "There is nothing at this path"));
-  const folder = dirname(Bun.resolveSync("swagger-ui-dist/package.json", import.meta.dir));
   const headers = { "content-type": type, "cache-control": "public, max-age=3600" };
-  return new Response(Bun.file(join(folder, name)), { headers });
+  return new Response(Bun.file(assetFile(name)), { headers });
+}
+
+/** Where one of `assetTypes` is. */
+export function assetFile(name: string): string {
+  if (Bun.isStandaloneExecutable) return carriedFile(join(assetsFolder, name));
+  return join(dirname(Bun.resolveSync("swagger-ui-dist/package.json", import.meta.dir)), name);
 }

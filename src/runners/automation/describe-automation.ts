@@ -1,20 +1,21 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { childCommand } from "../../carried.ts";
 import type { Inspection } from "./load-automation.ts";
 
 const timeoutMs = 20_000;
 const outputBytesMax = 1_048_576;
-const program = join(import.meta.dir, "describe.ts");
 
 /** What a TypeScript automation declares. The file runs in a process of its own, with an empty environment and a time limit. */
 export async function describeAutomation(file: string): Promise<Inspection> {
   // An empty working directory: no .env and no bunfig.toml of ours is read.
   const directory = await mkdtemp(join(tmpdir(), "fairlead-describe-"));
   try {
-    const child = Bun.spawn([process.execPath, program, file], {
+    const start = childCommand("describeAutomation");
+    const child = Bun.spawn([...start.command, file], {
       cwd: directory,
-      env: { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: directory, TMPDIR: directory },
+      env: { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: directory, TMPDIR: directory, ...start.environment },
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",

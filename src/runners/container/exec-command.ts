@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { statSync } from "node:fs";
+import { asBun } from "../../carried.ts";
 import type { RunRequest } from "../contract.ts";
 import { insideDirectory } from "../sandbox/bwrap-arguments.ts";
 import { isReachable } from "../sandbox/reachable.ts";
@@ -33,6 +34,7 @@ export function execCommand(container: ExecContainer, request: RunRequest, link:
   let command = container.command;
   if (command[0] === "bun") {
     command = [showBun(place), ...command.slice(1)];
+    Object.assign(environment, asBun());
     readOnly.push(process.execPath);
   }
   if (container.directory !== null) {

@@ -1,4 +1,5 @@
 import type { Subprocess } from "bun";
+import { childCommand } from "../../carried.ts";
 
 export type SpawnOptions = {
   /** What the process sees as its environment; nothing is added. */
@@ -17,17 +18,15 @@ export type Child = {
   repliesFd: number;
 };
 
-const program = `${import.meta.dir}/child.ts`;
-
 /**
  * Starts a function process as the leader of its own group. `--no-orphans` ends it with the server, however either dies and
  * even while a function blocks it, and takes its own children along. No `.env` is read: it may hold the server's secrets.
  */
 export function spawnChild({ environment, cwd, onExit }: SpawnOptions): Child {
-  const command = [process.execPath, "--no-orphans", "--no-env-file", "--no-install", program];
-  const child: Subprocess<"ignore", "pipe", "pipe"> = Bun.spawn(command, {
+  const start = childCommand("function", { flags: ["--no-orphans", "--no-env-file", "--no-install"] });
+  const child: Subprocess<"ignore", "pipe", "pipe"> = Bun.spawn(start.command, {
     cwd,
-    env: environment,
+    env: { ...environment, ...start.environment },
     detached: true,
     stdio: ["ignore", "pipe", "pipe", "socket-fd", "socket-fd"],
     // It may be called before this function has returned.

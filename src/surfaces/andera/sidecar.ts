@@ -1,3 +1,4 @@
+import { childCommand } from "../../carried.ts";
 import type { Log } from "../../log.ts";
 
 /** One long-running helper of the worker's functions, such as a browser, as balancers see it. */
@@ -75,25 +76,23 @@ class SidecarProcess implements Sidecar {
 
   #spawn(): Bun.Subprocess {
     const { tagsDir, servicesDir, environment, log } = this.#options;
-    const child = Bun.spawn(
-      [process.execPath, new URL("./sidecar-child.ts", import.meta.url).pathname, tagsDir, servicesDir],
-      {
-        env: environment,
-        stdin: "ignore",
-        stdout: "ignore",
-        stderr: "ignore",
-        ipc: (message: Reply) => this.#hear(message),
-        onExit: (_child, code) => {
-          for (const answer of this.#waiting.values()) answer({ id: 0 });
-          this.#waiting.clear();
-          if (this.#stopped) return;
-          log.warn("the process of tags and services ended and is started again", { code });
-          setTimeout(() => {
-            if (!this.#stopped) this.#child = this.#spawn();
-          }, restartDelayMs);
-        },
+    const start = childCommand("sidecar");
+    const child = Bun.spawn([...start.command, tagsDir, servicesDir], {
+      env: { ...environment, ...start.environment },
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "ignore",
+      ipc: (message: Reply) => this.#hear(message),
+      onExit: (_child, code) => {
+        for (const answer of this.#waiting.values()) answer({ id: 0 });
+        this.#waiting.clear();
+        if (this.#stopped) return;
+        log.warn("the process of tags and services ended and is started again", { code });
+        setTimeout(() => {
+          if (!this.#stopped) this.#child = this.#spawn();
+        }, restartDelayMs);
       },
-    );
+    });
     return child;
   }
 

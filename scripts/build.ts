@@ -1,0 +1,49 @@
+import { cp, mkdir, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { childPrograms, programsFolder } from "../src/carried.ts";
+import { assetFile, assetsFolder, assetTypes } from "../src/http/docs.ts";
+
+/**
+ * Makes the single executable: `bun scripts/build.ts [--outfile dist/fairlead] [--target bun-linux-arm64]`. It holds the program, the
+ * programs of its child processes, the migrations and the files of /docs; Postgres and Chromium it does not hold.
+ */
+const repository = resolve(import.meta.dir, "..");
+
+const { values } = parseArgs({
+  options: { outfile: { type: "string", default: "dist/fairlead" }, target: { type: "string" } },
+});
+const outfile = resolve(repository, values.outfile);
+
+// What is embedded keeps the last part of its path.
+const staging = join(repository, "dist/carried");
+await rm(staging, { recursive: true, force: true });
+await mkdir(join(staging, assetsFolder), { recursive: true });
+for (const name of Object.keys(assetTypes)) await cp(assetFile(name), join(staging, assetsFolder, name));
+// Each in one file: a Bun that is started by the executable reads it from the disk.
+await Bun.build({
+  entrypoints: Object.values(childPrograms).map((path) => join(repository, path)),
+  root: repository,
+  outdir: join(staging, programsFolder),
+  target: "bun",
+  minify: { whitespace: true, syntax: true },
+});
+await Bun.build({
+  entrypoints: [join(repository, "src/main.ts")],
+  target: "bun",
+  // Commands load what they need: without parts, `--version` would read the whole service.
+  splitting: true,
+  sourcemap: "none",
+  compile: {
+    outfile,
+    assets: [join(repository, "drizzle"), join(staging, programsFolder), join(staging, assetsFolder)],
+    // A .env is read as `bun src/main.ts` reads it; a bunfig.toml of the working directory belongs to somebody else.
+    autoloadBunfig: false,
+    // Or it would not find the package of Postgres next to it.
+    autoloadPackageJson: true,
+    ...(values.target === undefined ? {} : { target: values.target as Bun.Build.CompileTarget }),
+  },
+});
+const size = Bun.file(outfile).size;
+await rm(staging, { recursive: true });
+console.log(`${outfile}  ${(size / 1_000_000).toFixed(0)} MB`);
