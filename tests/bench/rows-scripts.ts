@@ -3,6 +3,7 @@ import { type BenchService, startBenchService } from "./service.ts";
 
 const runsPerRound = 50;
 const atOnce = 50;
+const reachWithinMs = 60_000;
 
 /** `run.sh` through the whole service against a bare sandboxed spawn, one after another; and many at once while `/livez` is watched. */
 export async function scriptRows(rounds: number): Promise<Row[]> {
@@ -13,7 +14,7 @@ export async function scriptRows(rounds: number): Promise<Row[]> {
     rounds,
     () => bareSpawnMs(bwrap),
   );
-  const service = await startBenchService();
+  const service = await startBenchService({ SLOTS: String(atOnce) });
   const reach = bare.median * 3;
   const rows = [
     bare,
@@ -31,7 +32,12 @@ export async function scriptRows(rounds: number): Promise<Row[]> {
     await measure(
       { name: "50 run.sh at once, p99 of /livez meanwhile", unit: "ms", better: "lower" },
       Math.min(rounds, 3),
-      () => livezDuring(service),
+      async () => at(0.99, await livezDuring(service, runMany(service))),
+    ),
+    await measure(
+      { name: "50 run.sh killed at once, slowest /livez meanwhile", unit: "ms", better: "lower" },
+      Math.min(rounds, 3),
+      () => livezDuringKills(service),
     ),
   ];
   await service.stop();
@@ -94,13 +100,45 @@ async function submit(service: BenchService, script: string): Promise<Response> 
   return response;
 }
 
-async function livezDuring(service: BenchService): Promise<number> {
+async function runMany(service: BenchService): Promise<void> {
+  const run = async () => (await submit(service, "sleep 1; echo done")).arrayBuffer();
+  await Promise.all(Array.from({ length: atOnce }, run));
+}
+
+async function livezDuringKills(service: BenchService): Promise<number> {
+  const ids = await Promise.all(Array.from({ length: atOnce }, () => startLong(service)));
+  await Promise.all(ids.map((id) => reachesStatus(service, id, "running")));
+  // What it takes to start them is over once they sleep.
+  await Bun.sleep(1_000);
+  const kills = ids.map(async (id) => {
+    await fetch(`${service.url}/api/v1/jobs/${id}/cancel`, { method: "POST" });
+    await reachesStatus(service, id, "cancelled");
+  });
+  return at(1, await livezDuring(service, Promise.all(kills)));
+}
+
+async function startLong(service: BenchService): Promise<string> {
+  const headers = { "content-type": "application/json" };
+  const body = JSON.stringify({ script: "sleep 600 & sleep 600" });
+  const response = await fetch(`${service.url}/api/v1/jobs`, { method: "POST", headers, body });
+  return ((await response.json()) as { id: string }).id;
+}
+
+async function reachesStatus(service: BenchService, id: string, wanted: string): Promise<void> {
+  const deadline = performance.now() + reachWithinMs;
+  for (;;) {
+    const response = await fetch(`${service.url}/api/v1/jobs/${id}`);
+    const { status } = (await response.json()) as { status: string };
+    if (status === wanted) return;
+    if (performance.now() > deadline) throw new Error(`a script is ${status}, not ${wanted}`);
+    await Bun.sleep(50);
+  }
+}
+
+/** How long each look at `/livez` took while `work` went on. */
+async function livezDuring(service: BenchService, work: Promise<unknown>): Promise<number[]> {
   let isRunning = true;
-  const running = Promise.all(
-    Array.from({ length: atOnce }, () =>
-      submit(service, "sleep 1; echo done").then((response) => response.arrayBuffer()),
-    ),
-  ).finally(() => {
+  const ended = work.finally(() => {
     isRunning = false;
   });
   const times: number[] = [];
@@ -110,6 +148,11 @@ async function livezDuring(service: BenchService): Promise<number> {
     times.push(performance.now() - startedAt);
     await Bun.sleep(5);
   }
-  await running;
-  return times.toSorted((a, b) => a - b)[Math.floor(times.length * 0.99)] ?? 0;
+  await ended;
+  return times;
+}
+
+function at(share: number, times: number[]): number {
+  const sorted = times.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
 }

@@ -62,7 +62,7 @@ describe.skipIf(!hasChromium)("a page", () => {
     await using automations = new Automations();
     const { ran, logs } = automations.start({ document: waiting });
     await until(() => logs.some((line) => line.includes("start page")), "the page to be open");
-    killThose((commandLine) => commandLine.includes("--type=renderer"));
+    await killThose((commandLine) => commandLine.includes("--type=renderer"));
     const crashed = await ran;
     expect(failureOf(crashed)).toEqual({
       code: "automation_error",
@@ -78,7 +78,9 @@ describe.skipIf(!hasChromium || !canSeeProcesses)("a browser", () => {
     await using automations = new Automations();
     const { ran, logs } = automations.start({ document: waiting });
     await until(() => logs.some((line) => line.includes("start page")), "the page to be open");
-    killThose((commandLine) => commandLine.includes("--remote-debugging-pipe") && !commandLine.includes("--type="));
+    await killThose(
+      (commandLine) => commandLine.includes("--remote-debugging-pipe") && !commandLine.includes("--type="),
+    );
     expect(failureOf(await ran).message).toBe("node 1, sleep_action: the browser ended unexpectedly");
     succeeded(await automations.run({ document: documentOf(form, []) }));
   });
@@ -87,26 +89,26 @@ describe.skipIf(!hasChromium || !canSeeProcesses)("a browser", () => {
     await using automations = new Automations();
     const { ran, logs } = automations.start({ document: waiting });
     await until(() => logs.some((line) => line.includes("start page")), "the page to be open");
-    killThose((commandLine) => commandLine.includes("runners/automation/child.ts"));
+    await killThose((commandLine) => commandLine.includes("runners/automation/child.ts"));
     const killed = await ran;
     expect(failureOf(killed)).toEqual({
       code: "automation_error",
       message: "the browser process ended unexpectedly (SIGKILL)",
     });
     expect(killed.facts.signal).toBe("SIGKILL");
-    await until(() => browsers().length === 0, "everything to be gone");
+    await until(async () => (await browsers()).length === 0, "everything to be gone");
     await until(() => readdirSync(join(automations.directory, "work")).length === 0, "its files to be gone");
   });
 
   test("is kept warm between tasks and closed after a while", async () => {
     await using automations = new Automations({ idleMs: 400 });
     succeeded(await automations.run({ document: documentOf(form, []) }));
-    const [first] = ownChildren();
+    const [first] = await ownChildren();
     const second = await automations.run({ document: documentOf(form, []) });
     succeeded(second);
-    expect(ownChildren()).toEqual([first ?? 0]);
+    expect(await ownChildren()).toEqual([first ?? 0]);
     expect(second.facts.maxRssMb).toBeGreaterThan(50);
-    await until(() => browsers().length === 0, "the idle browser to be closed");
+    await until(async () => (await browsers()).length === 0, "the idle browser to be closed");
     await until(() => readdirSync(join(automations.directory, "work")).length === 0, "its files to be gone");
   });
 
@@ -115,7 +117,7 @@ describe.skipIf(!hasChromium || !canSeeProcesses)("a browser", () => {
     const ran = await automations.run({ limits: { memoryMb: 60 }, document: waiting });
     expect(failureOf(ran).code).toBe("out_of_memory");
     expect(failureOf(ran).message).toMatch(/^the browser used \d+ MiB, more than the 60 MiB allowed, /);
-    expect(browsers()).toEqual([]);
+    expect(await browsers()).toEqual([]);
   });
 });
 
@@ -131,10 +133,10 @@ describe.skipIf(!hasChromium || !canSeeProcesses)("a server", () => {
     for await (const chunk of server.stdout) {
       if (new TextDecoder().decode(chunk).includes("start page")) break;
     }
-    const all = descendantsOf(server.pid);
+    const all = await descendantsOf(server.pid);
     expect(all.length).toBeGreaterThan(4);
     server.kill("SIGKILL");
-    await until(() => [...browsers(), ...all.filter(isAlive)].length === 0, "its browsers to be gone");
+    await until(async () => [...(await browsers()), ...all.filter(isAlive)].length === 0, "its browsers to be gone");
     rmSync(directory, { recursive: true });
   });
 });
@@ -150,7 +152,7 @@ describe.skipIf(!hasChromium)("a task that is stopped", () => {
     const stopped = await ran;
     expect(stopped.outcome).toEqual({ kind: "cancelled" });
     expect(performance.now() - stoppedAt).toBeLessThan(6_000);
-    if (canSeeProcesses) expect(browsers()).toEqual([]);
+    if (canSeeProcesses) expect(await browsers()).toEqual([]);
     expect(stepsOf(stopped).map(({ outcome }) => outcome)).toEqual(["ok", "failed"]);
     succeeded(await automations.run({ document: documentOf(form, []) }));
   });
@@ -166,12 +168,12 @@ describe.skipIf(!hasChromium)("a task that is stopped", () => {
     await using automations = new Automations({ killGraceMs: 300 });
     const { run, ran, logs } = automations.start({ document: waiting });
     await until(() => logs.some((line) => line.includes("start page")), "the page to be open");
-    const all = browsers();
+    const all = await browsers();
     for (const pid of all) process.kill(pid, "SIGSTOP");
     run.stop("cancelled");
     expect((await ran).outcome).toEqual({ kind: "cancelled" });
     expect(all.length).toBeGreaterThan(4);
-    expect([...browsers(), ...all.filter(isAlive)]).toEqual([]);
+    expect([...(await browsers()), ...all.filter(isAlive)]).toEqual([]);
   });
 });
 
@@ -227,7 +229,7 @@ describe.skipIf(!hasChromium)("bad input", () => {
       "unknown parameters: more (the automation has email)",
       expect.stringContaining('secure parameter "code" must be a list of objects'),
     ]);
-    if (canSeeProcesses) expect(browsers()).toEqual([]);
+    if (canSeeProcesses) expect(await browsers()).toEqual([]);
   });
 
   test("of a thousand values is no trouble", async () => {
@@ -267,16 +269,17 @@ describe.skipIf(!hasChromium)("bad input", () => {
 /** Tokens of the browsers that this file has started: other files run theirs at the same time. */
 const ownTokens = new Set<string>();
 
-function browsers(): number[] {
-  const own = new Set(descendantsOf(process.pid));
-  const all = processesTagged("fairlead-browser:");
+async function browsers(): Promise<number[]> {
+  const own = new Set(await descendantsOf(process.pid));
+  const all = await processesTagged("fairlead-browser:");
   for (const pid of all) if (own.has(pid)) ownTokens.add(tokenOf(pid));
   const tagged = all.filter((pid) => own.has(pid) || (isOrphan(pid) && ownTokens.has(tokenOf(pid))));
-  return [...new Set([...tagged, ...tagged.flatMap(descendantsOf)])].filter(isAlive);
+  const below = await Promise.all(tagged.map((pid) => descendantsOf(pid)));
+  return [...new Set([...tagged, ...below.flat()])].filter(isAlive);
 }
 
-function ownChildren(): number[] {
-  return browsers().filter((pid) => commandLine(pid).includes("runners/automation/child.ts"));
+async function ownChildren(): Promise<number[]> {
+  return (await browsers()).filter((pid) => commandLine(pid).includes("runners/automation/child.ts"));
 }
 
 function tokenOf(pid: number): string {
@@ -292,8 +295,9 @@ function commandLine(pid: number): string {
   return readProc(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
 }
 
-function killThose(isMeant: (commandLine: string) => boolean): void {
-  const meant = browsers().filter((pid) => isMeant(commandLine(pid)));
-  if (meant.length === 0) throw new Error(`No such process among ${browsers().map(commandLine).join("\n")}`);
+async function killThose(isMeant: (commandLine: string) => boolean): Promise<void> {
+  const all = await browsers();
+  const meant = all.filter((pid) => isMeant(commandLine(pid)));
+  if (meant.length === 0) throw new Error(`No such process among ${all.map(commandLine).join("\n")}`);
   for (const pid of meant) process.kill(pid, "SIGKILL");
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { isAlive, processesTagged, processIds, readProc } from "../../src/runners/sandbox/processes.ts";
+import { isAlive, processesTagged, readProc } from "../../src/runners/sandbox/processes.ts";
+import { processIds } from "../../src/runners/sandbox/process-scan.ts";
 import { sweepLeftovers } from "../../src/runners/sandbox/sweep.ts";
 import { serverToken } from "../../src/runners/sandbox/tag.ts";
 import {
@@ -80,7 +81,10 @@ describe.each(modes)("killing a run under %s", (mode) => {
         const ownDir = join(dataDir, `node-${turn}`);
         await killServerWhileStarting({ mode, tag: `${tag}-${turn}`, dataDir: ownDir, mark, afterMs: turn % 11 });
         await until(`nothing of ${mark} is left`, () => processesMarked(mark).length === 0);
-        await until("no sandbox is left", () => processesTagged(serverToken(`${tag}-${turn}`)).length === 0);
+        await until(
+          "no sandbox is left",
+          async () => (await processesTagged(serverToken(`${tag}-${turn}`))).length === 0,
+        );
         expect(await sweepLeftovers(`${tag}-${turn}`)).toBe(0);
       });
     },

@@ -42,7 +42,7 @@ export class ActiveTask implements ActiveRun {
     let end: ProcessEnd | null = null;
     let outcome: Outcome;
     const timer = setTimeout(() => this.stop("timed_out"), this.#wallMs());
-    const watch = setInterval(() => this.#measure(), watchEveryMs);
+    const watch = setInterval(() => void this.#measure(), watchEveryMs);
     try {
       const granted = await grant();
       if ("failure" in granted) outcome = { kind: "failed", error: granted.failure };
@@ -69,7 +69,7 @@ export class ActiveTask implements ActiveRun {
         (stream, text) => this.#forward(stream, text),
       );
       const end = await Promise.race([ended, this.#stopped.promise]);
-      this.#measure();
+      await this.#measure();
       if (end !== undefined && this.#reason === null) {
         await release(true);
         return end;
@@ -95,9 +95,9 @@ export class ActiveTask implements ActiveRun {
     if (this.#outputBytesLeft <= 0) this.sink.log("warn", "Further output of the browser process is dropped");
   }
 
-  #measure(): void {
+  async #measure(): Promise<void> {
     if (this.#process === null || this.#reason !== null) return;
-    const memoryMb = this.#process.memoryMb;
+    const memoryMb = await this.#process.memoryMb();
     this.#maxRssMb = Math.max(this.#maxRssMb ?? 0, memoryMb);
     const { memoryMb: max } = this.request.limits;
     if (max === undefined || memoryMb <= max) return;

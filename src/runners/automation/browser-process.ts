@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { childCommand } from "../../carried.ts";
 import { tokenVariable } from "../sandbox/tag.ts";
 import type { ChildSettings, Reply, TaskOrder } from "./messages.ts";
 import { killTree, memoryOf } from "./process-tree.ts";
@@ -19,7 +20,6 @@ export type ProcessEnd =
   Extract<Reply, { kind: "done" }> | { kind: "exited"; exitCode: number | null; signal: string | null };
 export type OutputSink = (stream: "stdout" | "stderr", text: string) => void;
 
-const program = join(import.meta.dir, "child.ts");
 const settleMs = 50;
 
 /** A child process with a warm browser, in a process group and directory of its own. Runs one task at a time. */
@@ -44,9 +44,16 @@ export class BrowserProcess {
       chromiumSandbox: process.getuid?.() !== 0,
       arrivalsDirectory: this.#arrivals,
     };
-    this.#process = Bun.spawn([process.execPath, program, JSON.stringify(settings)], {
+    const start = childCommand("browser");
+    this.#process = Bun.spawn([...start.command, JSON.stringify(settings)], {
       cwd: this.#home,
-      env: { ...options.environment, HOME: this.#home, TMPDIR: this.#home, [tokenVariable]: this.#token },
+      env: {
+        ...options.environment,
+        ...start.environment,
+        HOME: this.#home,
+        TMPDIR: this.#home,
+        [tokenVariable]: this.#token,
+      },
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
@@ -72,7 +79,7 @@ export class BrowserProcess {
     );
   }
 
-  get memoryMb(): number {
+  memoryMb(): Promise<number> {
     return memoryOf(this.pid);
   }
 

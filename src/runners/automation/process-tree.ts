@@ -11,20 +11,20 @@ const pageBytes = 4_096;
 export async function killTree(token: string): Promise<number[]> {
   let alive: number[] = [];
   for (let round = 0; round < roundsMax; round += 1) {
-    alive = treeOf(token);
+    alive = await treeOf(token);
     if (alive.length === 0) return [];
     // Stopped first and looked at again: what is being forked now must not slip away between look and kill.
     for (const pid of alive) signalProcess(pid, "SIGSTOP");
-    for (const pid of new Set([...alive, ...treeOf(token)])) signalProcess(pid, "SIGKILL");
+    for (const pid of new Set([...alive, ...(await treeOf(token))])) signalProcess(pid, "SIGKILL");
     await Bun.sleep(roundMs);
   }
   return alive.filter(isAlive);
 }
 
 /** MiB that a process and everything below it hold for themselves; 0 where it cannot be known. */
-export function memoryOf(root: number): number {
+export async function memoryOf(root: number): Promise<number> {
   if (process.platform !== "linux") return 0;
-  const bytes = [root, ...descendantsOf(root)].reduce((sum, pid) => {
+  const bytes = [root, ...(await descendantsOf(root, "lately"))].reduce((sum, pid) => {
     const [, resident = 0, shared = 0] = readProc(`/proc/${pid}/statm`).split(" ").map(Number);
     return sum + (resident - shared) * pageBytes;
   }, 0);
@@ -32,9 +32,10 @@ export function memoryOf(root: number): number {
 }
 
 /** By token, not by number: a number may belong to somebody else by now. */
-function treeOf(token: string): number[] {
+async function treeOf(token: string): Promise<number[]> {
   // Without /proc only the child itself can be ended, and Chromium ends when its pipe closes.
   if (process.platform !== "linux") return [];
-  const tagged = processesTagged(token);
-  return [...new Set([...tagged, ...tagged.flatMap(descendantsOf)])].filter(isAlive);
+  const tagged = await processesTagged(token);
+  const below = await Promise.all(tagged.map((pid) => descendantsOf(pid)));
+  return [...new Set([...tagged, ...below.flat()])].filter(isAlive);
 }

@@ -55,8 +55,9 @@ function start(options: BwrapOptions, files: BwrapFiles, spec: SandboxSpec): San
       account: options.machine.gateway === null ? spec.identity : null,
     });
     return sandboxRun(spawned, {
-      find: () => (spawned.hasExited() ? processesTagged(token) : descendantsOf(spawned.pid)),
-      waiting: () => childrenOf(spawned.pid)[0] ?? null,
+      find: (freshness) =>
+        spawned.hasExited() ? processesTagged(token, freshness) : descendantsOf(spawned.pid, freshness),
+      waiting: async () => (await childrenOf(spawned.pid))[0] ?? null,
       isWrapper: isTimeout,
     });
   } finally {

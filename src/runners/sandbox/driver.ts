@@ -1,4 +1,5 @@
 import type { Limits } from "../limits.ts";
+import type { Freshness } from "./process-scan.ts";
 
 /** The account a run is given on the host. `exclusive`: no other live run of this server has the same one. */
 export type RunIdentity = { uid: number; gid: number; exclusive: boolean };
@@ -47,13 +48,13 @@ export type SandboxRun = {
   readonly ready: Promise<boolean>;
   readonly exited: Promise<SandboxExit>;
   /** The process that waits for `go` and starts the command; null when it is gone. */
-  waiting(): number | null;
+  waiting(): Promise<number | null>;
   /** Lets the command start; false when it was killed or died before. */
   go(): boolean;
   /** TERM to everything the command started. */
-  terminate(): void;
-  /** Processes of the run that are alive now, as far as they can be known. */
-  processes(): number[];
+  terminate(): Promise<void>;
+  /** Processes of the run that are alive, as far as they can be known. */
+  processes(freshness: Freshness): Promise<number[]>;
   /** Kills the whole tree and looks until nothing of it is left; resolves with how many would not die. */
   kill(): Promise<number>;
   /** The least that can be done when something of ours went wrong: the first process is killed, and nothing is looked at. */

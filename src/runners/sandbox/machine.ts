@@ -5,7 +5,7 @@ import { type Accounts, createAccounts, findAccountRange } from "./accounts.ts";
 import { type Cgroups, findCgroups } from "./cgroups.ts";
 import { type ChannelStock, createChannelStock } from "./channels.ts";
 import { type Gateway, openGateway } from "./gateway.ts";
-import { processIds } from "./processes.ts";
+import { processIds } from "./process-scan.ts";
 import { isReachable, openWay } from "./reachable.ts";
 import { tasksOf } from "./usage.ts";
 

@@ -3,6 +3,7 @@ import type { SandboxDriver, SandboxRun, SandboxSpec } from "./driver.ts";
 import type { Machine } from "./machine.ts";
 import { limitChecks } from "./probe.ts";
 import { probeHere } from "./probe-here.ts";
+import type { Freshness } from "./process-scan.ts";
 import { descendantsOf, processesOf, processesTagged, startTimeOf } from "./processes.ts";
 import { groupMembers } from "./run-cgroup.ts";
 import { isTimeout, sandboxRun } from "./run.ts";
@@ -57,8 +58,8 @@ function start(options: NoneOptions, spec: SandboxSpec): SandboxRun {
   });
   const seen = rememberProcesses();
   return sandboxRun(spawned, {
-    find: () => seen.withEarlier(findProcesses(spec, spawned, token)),
-    waiting: () => spawned.pid,
+    find: async (freshness) => seen.withEarlier(await findProcesses(spec, spawned, token, freshness)),
+    waiting: () => Promise.resolve(spawned.pid),
     isWrapper: isTimeout,
   });
 }
@@ -89,11 +90,18 @@ function rememberProcesses() {
   };
 }
 
-function findProcesses(spec: SandboxSpec, spawned: Spawned, token: string): number[] {
-  const found = new Set(spawned.hasExited() ? [] : descendantsOf(spawned.pid));
-  for (const pid of processesTagged(token)) found.add(pid);
-  if (spec.identity?.exclusive === true) for (const pid of processesOf(spec.identity.uid)) found.add(pid);
-  if (spec.cgroup !== null) for (const pid of groupMembers(spec.cgroup)) found.add(pid);
-  found.delete(spawned.pid);
-  return [...found];
+async function findProcesses(
+  { identity, cgroup }: SandboxSpec,
+  spawned: Spawned,
+  token: string,
+  freshness: Freshness,
+): Promise<number[]> {
+  const found = await Promise.all([
+    spawned.hasExited() ? [] : descendantsOf(spawned.pid, freshness),
+    processesTagged(token, freshness),
+    identity?.exclusive === true ? processesOf(identity.uid, freshness) : [],
+  ]);
+  const all = new Set([...found.flat(), ...(cgroup === null ? [] : groupMembers(cgroup))]);
+  all.delete(spawned.pid);
+  return [...all];
 }

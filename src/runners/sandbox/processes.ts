@@ -1,8 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { tokenVariable } from "./tag.ts";
+import { type Freshness, readEach, sharedScan } from "./process-scan.ts";
+import { tokenStart, tokenVariable } from "./tag.ts";
+
+const scanParents = sharedScan(async () => pidsBy(await readEach(parentOf)));
+const scanOwners = sharedScan(async () => pidsBy(await readEach(ownerOf)));
+const scanTokens = sharedScan(() => readEach(tokensOf));
 
 /** Every process below `pid`, parents first; empty when it is gone. Children of all its threads count. */
-export function descendantsOf(pid: number): number[] {
+export async function descendantsOf(pid: number, freshness: Freshness = "now"): Promise<number[]> {
+  const childrenOf = await childLists(freshness);
   const found: number[] = [];
   const waiting = childrenOf(pid);
   for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
@@ -12,23 +18,20 @@ export function descendantsOf(pid: number): number[] {
   return found;
 }
 
-export function childrenOf(pid: number): number[] {
-  if (!kernelListsChildren()) return processIds().filter((candidate) => parentOf(candidate) === pid);
-  return tasksOf(pid).flatMap((task) => numbersIn(readProc(`/proc/${pid}/task/${task}/children`)));
+export async function childrenOf(pid: number): Promise<number[]> {
+  return (await childLists("now"))(pid);
 }
 
 /** Processes whose arguments or environment carry a token that starts with `prefix`; never this process itself. */
-export function processesTagged(prefix: string): number[] {
-  return processIds().filter((pid) => pid !== process.pid && isTagged(pid, prefix));
+export async function processesTagged(prefix: string, freshness: Freshness = "now"): Promise<number[]> {
+  const isTagged = (tokens: string[]) => tokens.some((token) => token.startsWith(prefix));
+  const all = await scanTokens(freshness);
+  return [...all].flatMap(([pid, tokens]) => (pid !== process.pid && isTagged(tokens) ? [pid] : []));
 }
 
 /** Processes that run as `uid`. */
-export function processesOf(uid: number): number[] {
-  return processIds().filter((pid) => readProc(`/proc/${pid}/status`).includes(`\nUid:\t${uid}\t`));
-}
-
-export function processIds(): number[] {
-  return readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) ? [Number(name)] : []));
+export async function processesOf(uid: number, freshness: Freshness = "now"): Promise<number[]> {
+  return (await scanOwners(freshness)).get(uid) ?? [];
 }
 
 /** False when there is no such process any more, or it is not ours to signal. */
@@ -62,13 +65,43 @@ export function isAlive(pid: number): boolean {
   return state !== "" && state !== "Z" && state !== "X";
 }
 
-/** A part of the kernel that may have been left out when it was built; asking each process for its parent is slower. */
+/** Where the kernel lists the children of a process it is asked for them; else everyone is asked for its parent. */
+async function childLists(freshness: Freshness): Promise<(pid: number) => number[]> {
+  if (kernelListsChildren())
+    return (pid) => tasksOf(pid).flatMap((task) => numbersIn(readProc(`/proc/${pid}/task/${task}/children`)));
+  const children = await scanParents(freshness);
+  return (pid) => [...(children.get(pid) ?? [])];
+}
+
+/** A part of the kernel that may have been left out when it was built. */
 function kernelListsChildren(): boolean {
   return existsSync(`/proc/${process.pid}/task/${process.pid}/children`);
 }
 
-function parentOf(pid: number): number {
-  return Number(statFieldsOf(pid)[1]);
+function parentOf(pid: number): number | null {
+  const parent = statFieldsOf(pid)[1];
+  return parent === undefined ? null : Number(parent);
+}
+
+function ownerOf(pid: number): number | null {
+  const uid = /\nUid:\t(\d+)\t/.exec(readProc(`/proc/${pid}/status`))?.[1];
+  return uid === undefined ? null : Number(uid);
+}
+
+/** All of them: one that a run made up must not hide the one it was given. */
+function tokensOf(pid: number): string[] | null {
+  const tokens = [
+    ...tokensIn(readProc(`/proc/${pid}/cmdline`), ""),
+    ...tokensIn(readProc(`/proc/${pid}/environ`), `${tokenVariable}=`),
+  ];
+  return tokens.length === 0 ? null : tokens;
+}
+
+function tokensIn(list: string, before: string): string[] {
+  const start = `${before}${tokenStart}`;
+  if (!list.includes(start)) return [];
+  const marked = list.split("\0").filter((entry) => entry.startsWith(start));
+  return marked.map((entry) => entry.slice(before.length));
 }
 
 /** What the kernel tells of a process from its state on (field 3 of proc_pid_stat(5)); empty when it is gone. */
@@ -78,10 +111,10 @@ export function statFieldsOf(pid: number): string[] {
   return stat === "" ? [] : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
-function isTagged(pid: number, prefix: string): boolean {
-  const commandLine = `\0${readProc(`/proc/${pid}/cmdline`)}`;
-  if (commandLine.includes(`\0${prefix}`)) return true;
-  return `\0${readProc(`/proc/${pid}/environ`)}`.includes(`\0${tokenVariable}=${prefix}`);
+function pidsBy(values: Map<number, number>): Map<number, number[]> {
+  const groups = new Map<number, number[]>();
+  for (const [pid, value] of values) groups.set(value, [...(groups.get(value) ?? []), pid]);
+  return groups;
 }
 
 function tasksOf(pid: number): string[] {

@@ -1,34 +1,36 @@
 import type { SandboxRun } from "./driver.ts";
+import type { Freshness } from "./process-scan.ts";
 import { isAlive, readProc, signalProcess } from "./processes.ts";
 import type { Spawned } from "./spawn.ts";
 
 const verifyPauseMs = 2;
+const verifyPauseMaxMs = 50;
 const verifyDeadlineMs = 5_000;
 
 /** Where the processes of a run are found. `find` may name dead ones; the first process itself is added by the caller. */
 export type Membership = {
-  find(): number[];
-  waiting(): number | null;
+  find(freshness: Freshness): Promise<number[]>;
+  waiting(): Promise<number | null>;
   /** Our own wrappers, which must not be told to end before what they wait for. */
   isWrapper(pid: number): boolean;
 };
 
 /** The part of a run that is the same under every driver: stop politely, kill, and look until nothing is left. */
 export function sandboxRun(spawned: Spawned, members: Membership): SandboxRun {
-  const living = () => members.find().filter(isAlive);
+  const living = async (freshness: Freshness) => (await members.find(freshness)).filter(isAlive);
   return {
     pid: spawned.pid,
     ready: spawned.ready,
     exited: spawned.exited,
-    waiting: () => (spawned.hasExited() ? null : members.waiting()),
+    waiting: async () => (spawned.hasExited() ? null : await members.waiting()),
     go: spawned.go,
     processes: living,
-    terminate: () => {
-      for (const pid of living()) if (!members.isWrapper(pid)) signalProcess(pid, "SIGTERM");
+    terminate: async () => {
+      for (const pid of await living("now")) if (!members.isWrapper(pid)) signalProcess(pid, "SIGTERM");
     },
     kill: async () => {
       spawned.forbid();
-      killOnce(spawned, members);
+      await killOnce(spawned, members);
       spawned.release();
       return await killUntilGone(spawned, members);
     },
@@ -49,11 +51,11 @@ export function isTimeout(pid: number): boolean {
  * Freeze from the top, kill from the collected list, the first process last: it must not end while a child of its
  * set-up phase has not yet asked to die with it (bubblewrap issue 633).
  */
-function killOnce(spawned: Spawned, members: Membership): void {
+async function killOnce(spawned: Spawned, members: Membership): Promise<void> {
   if (!spawned.hasExited()) signalProcess(spawned.pid, "SIGSTOP");
-  const found = members.find().filter((pid) => pid !== spawned.pid);
+  const found = (await members.find("now")).filter((pid) => pid !== spawned.pid);
   for (const pid of found) signalProcess(pid, "SIGSTOP");
-  for (const pid of members.find()) if (pid !== spawned.pid) signalProcess(pid, "SIGKILL");
+  for (const pid of await members.find("now")) if (pid !== spawned.pid) signalProcess(pid, "SIGKILL");
   killFirst(spawned);
 }
 
@@ -66,11 +68,11 @@ function killFirst(spawned: Spawned): void {
 
 async function killUntilGone(spawned: Spawned, members: Membership): Promise<number> {
   const deadline = performance.now() + verifyDeadlineMs;
-  for (;;) {
-    const left = members.find().filter(isAlive);
+  for (let pauseMs = verifyPauseMs; ; pauseMs = Math.min(pauseMs * 2, verifyPauseMaxMs)) {
+    const left = (await members.find("now")).filter(isAlive);
     if (left.length === 0 && spawned.hasExited()) return 0;
     if (performance.now() > deadline) return left.length + (spawned.hasExited() ? 0 : 1);
     for (const pid of left) signalProcess(pid, "SIGKILL");
-    await Bun.sleep(verifyPauseMs);
+    await Bun.sleep(pauseMs);
   }
 }

@@ -107,7 +107,7 @@ async function comesUp(run: SandboxRun, cgroup: RunCgroup | null, stopping: Stop
   const joining = cgroup?.join(run.pid);
   const isReady = await within(readyMs, Promise.race([run.ready, stopping.asked.then(() => false)]));
   const hasJoined = await joining;
-  const waiting = run.waiting();
+  const waiting = await run.waiting();
   if (isReady !== true || hasJoined === false || waiting === null) return false;
   lowerPriority(waiting);
   if (waiting !== run.pid && (await cgroup?.join(waiting)) === false) return false;
@@ -132,9 +132,9 @@ function holdToLimits({ sandbox, command, stopping, prepared, run }: Job) {
     onExceeded: stopping.stop,
   });
   const deadline = setTimeout(() => stopping.stop(tooLong(command)), wallMsOf(command));
-  const ladder = stopping.asked.then((reason) => {
-    watch.look();
-    return climbDown(run, sandbox.driver.endsWhole, graceMsFor(reason, command.graceMs));
+  const ladder = stopping.asked.then(async (reason) => {
+    await watch.look();
+    return await climbDown(run, sandbox.driver.endsWhole, graceMsFor(reason, command.graceMs));
   });
   const release = () => {
     clearTimeout(deadline);
@@ -164,10 +164,10 @@ async function climbDown(run: SandboxRun, endsWhole: boolean, graceMs: number): 
   const exited = run.exited.then(() => {
     hasExited = true;
   });
-  if (graceMs > 0) run.terminate();
+  if (graceMs > 0) await run.terminate();
   const until = performance.now() + graceMs;
-  const isOver = () => hasExited && (endsWhole || run.processes().length === 0);
-  while (performance.now() < until && !isOver()) {
+  const isOver = async () => hasExited && (endsWhole || (await run.processes("now")).length === 0);
+  while (performance.now() < until && !(await isOver())) {
     const pauseMs = Math.min(stepMs, Math.max(1, until - performance.now()));
     await (hasExited ? Bun.sleep(pauseMs) : Promise.race([exited, Bun.sleep(pauseMs)]));
   }

@@ -14,7 +14,7 @@ export async function sweepLeftovers(tag: string): Promise<number> {
   const killed = new Set<number>();
   const deadline = performance.now() + deadlineMs;
   for (;;) {
-    const found = [...processesTagged(serverToken(tag)), ...(cgroups?.leftovers() ?? [])].filter(isAlive);
+    const found = [...(await processesTagged(serverToken(tag))), ...(cgroups?.leftovers() ?? [])].filter(isAlive);
     if (found.length === 0 || performance.now() > deadline) break;
     for (const pid of found) if (signalProcess(pid, "SIGKILL")) killed.add(pid);
     await Bun.sleep(pauseMs);

@@ -10,3 +10,6 @@ export function serverToken(tag: string): string {
 
 /** The variable that carries the token where no namespace holds the processes together. */
 export const tokenVariable = "FAIRLEAD_RUN";
+
+/** What every token of any server starts with. */
+export const tokenStart = "fairlead-";

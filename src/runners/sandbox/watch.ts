@@ -1,5 +1,6 @@
 import type { StopReason } from "../contract.ts";
 import type { Limits } from "../limits.ts";
+import type { Freshness } from "./process-scan.ts";
 import type { RunCgroup } from "./run-cgroup.ts";
 import { watchDirectory } from "./watch-directory.ts";
 import { cpuMsOf, memoryMbOf, sharedMemoryMbOf } from "./usage.ts";
@@ -16,13 +17,13 @@ export type WatchOptions = {
   /** The control group that bounds the memory of the whole tree; without one it is watched. */
   cgroup: RunCgroup | null;
   entriesMax: number;
-  processes(): number[];
+  processes(freshness: Freshness): Promise<number[]>;
   onExceeded(reason: StopReason): void;
 };
 
 export type Watch = {
   /** Looks once more, before the processes are killed and what they used can no longer be known. */
-  look(): void;
+  look(): Promise<void>;
   /** The CPU that the processes seen last had used, in milliseconds; null before the first look. */
   cpuMs(): number | null;
   /** The most memory of the tree that was seen, in MiB; null when it ended before the first look. */
@@ -36,26 +37,33 @@ export function watchRun(options: WatchOptions): Watch {
   let cpuMs: number | null = null;
   let pauseMs = pauseFirstMs;
   let timer: Timer | null = null;
-  const measure = () => {
-    const pids = options.processes();
+  let isStopped = false;
+  const measure = async (freshness: Freshness) => {
+    const pids = await options.processes(freshness);
     peakMb = Math.max(peakMb ?? 0, memoryMbOf(pids));
     cpuMs = Math.max(cpuMs ?? 0, cpuMsOf(pids));
     return pids;
   };
-  const look = () => {
+  const look = async () => {
+    const pids = await measure("lately");
+    if (isStopped) return;
     const started = performance.now();
-    const exceeded = exceededBy(measure(), options);
+    const exceeded = exceededBy(pids, options);
     if (exceeded !== null) options.onExceeded(exceeded);
     pauseMs = Math.min(pauseMs * 2, pauseMaxMs);
-    timer = setTimeout(look, Math.max(pauseMs, (performance.now() - started) * pausePerLook));
+    again(Math.max(pauseMs, (performance.now() - started) * pausePerLook));
   };
-  timer = setTimeout(look, pauseMs);
+  const again = (afterMs: number) => {
+    timer = setTimeout(() => void look(), afterMs);
+  };
+  again(pauseMs);
   const directory = watchDirectory(options);
   return {
-    look: measure,
+    look: async () => void (await measure("now")),
     cpuMs: () => cpuMs,
     peakMb: () => peakMb,
     stop: () => {
+      isStopped = true;
       if (timer !== null) clearTimeout(timer);
       directory.stop();
     },

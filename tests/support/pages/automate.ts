@@ -125,9 +125,9 @@ export function stepsOf(ran: Ran): Step[] {
 }
 
 /** Waits for something that has no signal of its own; fails after 20 s with what it waited for. */
-export async function until(holds: () => boolean, what: string): Promise<void> {
+export async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const deadline = Date.now() + 20_000;
-  while (!holds()) {
+  while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(`Waited 20 s in vain for ${what}`);
     await Bun.sleep(25);
   }
