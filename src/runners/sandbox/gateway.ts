@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import type { RunIdentity } from "./driver.ts";
 import { isReachable } from "./reachable.ts";
+import { within } from "./within.ts";
 
 /**
  * A way to a directory that an unprivileged account cannot reach by its path, because a directory above it is closed
@@ -35,7 +36,7 @@ export async function openGateway(directory: string, tag: string): Promise<Gatew
     await holder.exited;
     rmdirSync(place);
   };
-  const ready = await Promise.race([holder.stdout.getReader().read(), Bun.sleep(readyMs)]);
+  const ready = await within(readyMs, holder.stdout.getReader().read());
   if (ready?.value === undefined) {
     holder.kill("SIGKILL");
     const reason = await new Response(holder.stderr).text();
