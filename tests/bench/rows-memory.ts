@@ -56,7 +56,9 @@ async function download(service: BenchService, id: number): Promise<void> {
     const response = await fetch(`${service.url}/retrieve/${id}`);
     const isZip = response.headers.get("content-type")?.includes("application/zip") ?? false;
     if (isZip) {
-      for await (const _chunk of response.body ?? []) continue;
+      let received = 0;
+      for await (const chunk of response.body ?? []) received += chunk.length;
+      if (received < fileBytes) throw new Error(`the zip has ${received} bytes`);
       return;
     }
     const { status } = (await response.json()) as { status: string };
