@@ -38,10 +38,14 @@ export function scratchDirectory(name: string): string {
   return directory;
 }
 
-/** Starts a server with these variables over what suits a test. Give it `DATA_DIR`, and `DATABASE_URL` unless it shall have its own Postgres. */
-export function spawnServer(environment: Record<string, string>, words: string[] = []): ServerProcess {
-  const child = Bun.spawn([process.execPath, join(root, "src/main.ts"), "serve", ...words], {
-    cwd: root,
+/** Starts a server with these variables over what suits a test. Give it `DATA_DIR`, and `DATABASE_URL` unless it shall have its own Postgres; `program` may be another form of the same. */
+export function spawnServer(
+  environment: Record<string, string>,
+  words: string[] = [],
+  { program, cwd } = { program: [process.execPath, join(root, "src/main.ts")], cwd: root },
+): ServerProcess {
+  const child = Bun.spawn([...program, "serve", ...words], {
+    cwd,
     env: {
       PATH: process.env["PATH"] ?? "",
       HOME: process.env["HOME"] ?? "",
