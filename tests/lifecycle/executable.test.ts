@@ -35,7 +35,7 @@ beforeAll(async () => {
   writeFileSync(join(home, "node_modules/loudly/package.json"), '{"name":"loudly","exports":{".":"./loud.ts"}}');
   writeFileSync(
     join(home, "node_modules/loudly/loud.ts"),
-    "export const loud = (text: string) => `${text.toUpperCase()}!`;",
+    'export const loud = (text: string) => text.toUpperCase().concat("!");',
   );
   cpSync(join(root, "automations"), join(home, "automations"), { recursive: true });
   writeFileSync(
