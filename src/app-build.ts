@@ -6,8 +6,8 @@ import type { Render } from "./engine/deliveries.ts";
 import { createEngine } from "./engine/engine.ts";
 import { createAppender } from "./engine/events.ts";
 import { createFinisher } from "./engine/finish.ts";
-import { createSubmitter } from "./engine/submit.ts";
 import { leaseTimesOf } from "./engine/lease.ts";
+import { createSubmitter } from "./engine/submit.ts";
 import { createLocalStore } from "./files/local-store.ts";
 import { createS3Store } from "./files/s3-store.ts";
 import type { FileStore } from "./files/store.ts";
@@ -113,12 +113,12 @@ export async function drainRooms({ engine, worker, log }: Rooms, graceMs: number
     worker.stop(null, "interrupted");
     const stuck = await worker.settled(stopPatienceMs);
     log.warn("runs were interrupted by the shutdown", { interrupted: left, still_running: stuck });
+  }
 }
 
 /** Ends everything in order, after the drain. */
 export async function stopRooms(rooms: Rooms): Promise<void> {
   const { sender, node, runners, submitter, finisher, queue, database } = rooms;
-  }
   await phase(rooms, "submits", () => submitter.idle());
   await phase(rooms, "results", () => finisher.idle());
   await phase(rooms, "webhooks", () => sender.stop());
