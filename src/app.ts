@@ -22,9 +22,9 @@ import { keepHouse } from "./worker/housekeeping.ts";
 
 export const version = "0.1.0";
 export const description = "One service that speaks five worker protocols over one durable engine.";
+
 /** What requests under way still get once the work has drained: most of them are downloads. */
 const requestsPatienceMs = 10_000;
-
 
 export type AppOptions = {
   config: Config;
@@ -126,9 +126,9 @@ async function openDoors(options: DoorOptions, rooms: Rooms, closers: Closers): 
     environment: functionEnvironment(options.environment),
     log,
   });
-  closers.first.push(async () => streams.end());
   closers.last.push(() => sidecar.stop());
   const streams = createStreams(log);
+  closers.first.push(async () => streams.end());
   const metrics = createMetrics();
   addGauges(metrics, rooms);
   const server = createServer({
