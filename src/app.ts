@@ -2,12 +2,14 @@ import { automationComplaint, optexityRender, startOptexity } from "./app-optexi
 import { buildRooms, drainRooms, startRooms, stopRooms } from "./app-build.ts";
 import { showDemo } from "./app-demo.ts";
 import { clearLeftovers } from "./app-leftovers.ts";
+import { addMetrics } from "./app-metrics.ts";
+import { addProcessMetrics } from "./app-process-metrics.ts";
 import type { Rooms } from "./app-rooms.ts";
 import { anderaDeps, mountSurfaces } from "./app-surfaces.ts";
 import { type Config, isLoopback } from "./config.ts";
 import { createGate } from "./http/gate.ts";
 import { createJobTokens } from "./http/job-tokens.ts";
-import { createMetrics, type Metrics } from "./http/metrics.ts";
+import { createMetrics } from "./http/metrics.ts";
 import { requireFreePort } from "./http/require-free-port.ts";
 import { createServer } from "./http/server.ts";
 import { createStreams } from "./http/streams.ts";
@@ -130,7 +132,9 @@ async function openDoors(options: DoorOptions, rooms: Rooms, closers: Closers): 
   const streams = createStreams(log);
   closers.first.push(async () => streams.end());
   const metrics = createMetrics();
-  addGauges(metrics, rooms);
+  addMetrics(metrics, rooms);
+  const ofProcess = addProcessMetrics(metrics, { version });
+  closers.last.push(async () => ofProcess.stop());
   const server = createServer({
     config,
     log,
@@ -181,17 +185,6 @@ function readyChecks({ engine, database }: Rooms) {
     },
     draining: () => (engine.view.draining ? "this node is stopping" : null),
   };
-}
-
-function addGauges(metrics: Metrics, { engine, worker }: Rooms): void {
-  metrics.gauge("queue_waiting", "Tasks that wait", () => engine.view.waiting);
-  metrics.gauge("runs_active", "Tasks that run on this node", () => worker.runningCount);
-  metrics.gauge("slots_used", "Slots in use", () =>
-    Object.entries(worker.slots()).map(([runner, { used }]) => ({ labels: { runner }, value: used })),
-  );
-  metrics.gauge("slots_limit", "Slots in all", () =>
-    Object.entries(worker.slots()).map(([runner, { limit }]) => ({ labels: { runner }, value: limit })),
-  );
 }
 
 function sayReady(rooms: Rooms, url: string): void {

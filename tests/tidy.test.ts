@@ -15,7 +15,7 @@ const tests = everything.filter(({ path }) => path.startsWith("tests/"));
 
 /** Rooms from the ground up. A room imports rooms of lower rows, its own files, and nothing else of `src/`. */
 const rows = [
-  ["errors", "log", "carried", "setting", "settings", "config", "functions", "automations", "client", "contract"],
+  ["errors", "log", "buckets", "carried", "setting", "settings", "config", "functions", "automations", "client", "contract"],
   ["db"],
   ["queue"],
   ["runners", "files", "engine"],

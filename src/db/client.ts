@@ -36,7 +36,7 @@ const reconnectMaxS = 0.25;
 /**
  * Opens lazily: no connection is made before the first statement. The driver is patched, see patches/: as it is published,
  * a connection that is lost within a transaction ends the process, or has the rest of the transaction run outside of it
- * on the connection that comes next.
+ * on the connection that comes next; and it does not tell how many connections are in use.
  */
 export function openDatabase(address: DatabaseAddress, options: { connectionsMax?: number } = {}): Database {
   const settings: postgres.Options<Record<string, never>> = {

@@ -3,6 +3,7 @@ import type { Queue } from "../queue/boss.ts";
 import type { Claimed } from "./claimed.ts";
 import type { Render } from "./deliveries.ts";
 import type { Hub } from "./hub.ts";
+import type { Tally } from "./tally.ts";
 
 /**
  * The right to start a task at once, without the queue. Given by the worker of this node: `reserve` takes a slot or
@@ -38,6 +39,8 @@ export type Engine = {
   onStop(jobId: string): void;
   /** What this node knows of the others, renewed with its lease. */
   view: View;
+  /** What this process has done, for the metrics. */
+  tally: Tally;
 };
 
 export type View = {

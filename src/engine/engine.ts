@@ -4,6 +4,7 @@ import type { Engine } from "./context.ts";
 import type { Render } from "./deliveries.ts";
 import { Hub } from "./hub.ts";
 import { createOutputNotices } from "./output-notices.ts";
+import { createTally } from "./tally.ts";
 
 /** An engine on an installed database. The worker of this node, if there is one, is set as `lane` afterwards. */
 export function createEngine(options: {
@@ -23,6 +24,7 @@ export function createEngine(options: {
     onStop: () => undefined,
     // Until the first renewal tells, others are assumed to listen.
     view: { hasPeers: true, waiting: 0, paused: new Set(), draining: false, maintenance: false },
+    tally: createTally(),
   };
   engine.onOutput = createOutputNotices(engine).note;
   return engine;

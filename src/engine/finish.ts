@@ -9,6 +9,7 @@ import { endingEvents, linesJson, type TimedEvent } from "./history.ts";
 import { announceAfter } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
 import { settleTask } from "./settle.ts";
+import { countEnd } from "./tally.ts";
 
 export type Finisher = {
   /**
@@ -51,13 +52,17 @@ async function writeGroup(engine: Engine, group: Ended[]): Promise<boolean[]> {
     { prepare: true },
   );
   const lastSeqs = new Map(rows.map((row) => [row.run_id, row.last_seq]));
-  const recorded = group.map(({ task, ending, events }) => {
+  const recorded = group.map(({ task, ending, events, facts }) => {
     const lastSeq = lastSeqs.get(task.runId);
     // A second end of the same run in this group is as late as one in the next.
     lastSeqs.delete(task.runId);
-    if (lastSeq === undefined) engine.hub.poke(task.jobId);
-    else tellSubscribers(engine, task.jobId, lastSeq, events, ending);
-    return lastSeq !== undefined;
+    if (lastSeq === undefined) {
+      engine.hub.poke(task.jobId);
+      return false;
+    }
+    countEnd(engine.tally, task.runner, ending.outcome, facts.wallMs);
+    tellSubscribers(engine, task.jobId, lastSeq, events, ending);
+    return true;
   });
   const told = group.filter((_, index) => recorded[index]);
   await announceAfter(

@@ -12,6 +12,7 @@ import { endingEvents, statusEvent, type TimedEvent } from "./history.ts";
 import { findLink, type JobFacts, type Next, queueNext } from "./next-turn.ts";
 import { announce, announceQueued } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
+import { countEnd } from "./tally.ts";
 
 /**
  * Ends one run in a transaction of its own: for chains, retries, webhooks and concurrency keys. Outcome, result,
@@ -36,6 +37,7 @@ export async function settleTask(
     engine.hub.poke(task.jobId);
     return "stale";
   }
+  countEnd(engine.tally, task.runner, ending.outcome, facts?.wallMs ?? null);
   if (done.next.start !== null) engine.lane?.run(done.next.start);
   for (const message of done.messages) afterPut(engine, message);
   if (done.tells) engine.onDelivery();

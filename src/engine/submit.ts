@@ -7,6 +7,7 @@ import { insertPayloads } from "./payloads.ts";
 import { prepare, type Prepared } from "./submit-rows.ts";
 import { submitSql } from "./submit-sql.ts";
 import type { Receipt, Submission } from "./submission.ts";
+import { countAccepted } from "./tally.ts";
 
 export type Submitter = {
   /**
@@ -68,9 +69,12 @@ function refusalOf(cause: unknown): EngineError {
 }
 
 function refuseWhenFull(engine: Engine, adding: number): void {
-  if (engine.view.draining)
+  if (engine.view.draining) {
+    engine.tally.refused.draining += adding;
     throw new EngineError("draining", "This node is shutting down", { retryAfterSeconds: fullRetryS });
+  }
   if (engine.view.waiting + adding > engine.queueMax) {
+    engine.tally.refused.queue_full += adding;
     throw new EngineError(
       "queue_full",
       `${engine.view.waiting} tasks are waiting, which is the most this service takes`,
@@ -139,9 +143,12 @@ async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise
 /** After the commit: what got the fast lane starts, what was not written gives its slot back. */
 function settle(engine: Engine, prepared: Prepared[], fresh: Fresh): void {
   const started = new Set<string>();
-  for (const { id, start, message } of prepared) {
+  for (const { id, start, message, submission } of prepared) {
     const isNew = fresh.has(id) && !started.has(id);
-    if (isNew) started.add(id);
+    if (isNew) {
+      started.add(id);
+      countAccepted(engine.tally, submission.surface);
+    }
     if (start !== null && isNew) engine.lane?.run(start);
     else if (start !== null) engine.lane?.release(start.runner);
     else if (message !== null && isNew) {

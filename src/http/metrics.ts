@@ -1,27 +1,39 @@
 import { Elysia } from "elysia";
+import { createBuckets, observe } from "../buckets.ts";
 import { auth } from "./auth.ts";
 import type { Gate } from "./gate.ts";
+import {
+  type FamilyType,
+  familyHead,
+  histogramLines,
+  type Labels,
+  labelText,
+  type Reading,
+  sampleLines,
+  type Spread,
+} from "./openmetrics.ts";
 import { refuseWithProblem } from "./problem.ts";
-
-type Labels = Record<string, string>;
-/** A value now, or one for each combination of labels. */
-export type Reading = number | { labels: Labels; value: number }[];
 
 export type Counter = { add(labels?: Labels, by?: number): void };
 export type Histogram = { observe(value: number): void };
+type Read<T> = () => T | Promise<T>;
 
 /**
- * Metrics of this process. Names are snake case, without the `fairlead_` that is put before them and the suffixes of
- * OpenMetrics.
+ * Metrics of this process. Names are snake case, without the `fairlead_` that is put before all but those that begin
+ * with `process_`, and without the suffixes of OpenMetrics; one that ends in `_seconds` or `_bytes` says its unit with
+ * that. What is read is read whenever somebody asks for the metrics; a reading that throws is left out.
  */
 export type Metrics = {
   counter(name: string, help: string): Counter;
-  /** A counter that somebody else keeps; asked like a gauge. */
-  total(name: string, help: string, read: () => Reading | Promise<Reading>): void;
-  /** Asked whenever the metrics are read; one that throws is left out of that reading. */
-  gauge(name: string, help: string, read: () => Reading | Promise<Reading>): void;
+  /** A counter that somebody else keeps. */
+  total(name: string, help: string, read: Read<Reading>): void;
+  gauge(name: string, help: string, read: Read<Reading>): void;
   /** `bounds` are upper bounds in ascending order; infinity is added. */
   histogram(name: string, help: string, bounds: readonly number[]): Histogram;
+  /** A histogram that somebody else keeps. */
+  spread(name: string, help: string, read: Read<Spread>): void;
+  /** What does not change while the process runs. */
+  info(name: string, help: string, labels: Labels): void;
   /** All of them as OpenMetrics text. */
   render(): Promise<string>;
 };
@@ -31,26 +43,31 @@ const labelSetsMax = 1_000;
 
 export function createMetrics(): Metrics {
   const families: Family[] = [];
-  const add = (type: string, name: string, help: string, samples: () => string[] | Promise<string[]>) => {
-    const head = [`# TYPE fairlead_${name} ${type}`, `# HELP fairlead_${name} ${escapeText(help)}`];
-    families.push(async () => [...head, ...(await samples())]);
+  const add = (type: FamilyType, name: string, help: string, samples: (full: string) => Promise<string[]>) => {
+    const full = name.startsWith("process_") ? name : `fairlead_${name}`;
+    const head = familyHead(type, full, help);
+    families.push(async () => [...head, ...(await samples(full))]);
   };
+  const spread: Metrics["spread"] = (name, help, read) =>
+    add("histogram", name, help, (full) => readLines(read, (found) => histogramLines(full, found)));
   return {
     counter: (name, help) => {
       const counts = new Map<string, number>();
-      add("counter", name, help, () =>
-        [...counts].map(([labels, count]) => `fairlead_${name}_total${labels} ${count}`),
-      );
+      add("counter", name, help, async (full) => [...counts].map(([labels, n]) => `${full}_total${labels} ${n}`));
       return { add: (labels, by) => count(counts, labelText(labels), by ?? 1) };
     },
-    total: (name, help, read) => add("counter", name, help, () => readSamples(`${name}_total`, read)),
-    gauge: (name, help, read) => add("gauge", name, help, () => readSamples(name, read)),
+    total: (name, help, read) =>
+      add("counter", name, help, (full) => readLines(read, (found) => sampleLines(`${full}_total`, found))),
+    gauge: (name, help, read) =>
+      add("gauge", name, help, (full) => readLines(read, (found) => sampleLines(full, found))),
     histogram: (name, help, bounds) => {
-      const buckets = new Float64Array(bounds.length + 1);
-      const total = { sum: 0 };
-      add("histogram", name, help, () => histogramSamples(name, bounds, buckets, total.sum));
-      return { observe: (value) => observe(bounds, buckets, total, value) };
+      const buckets = createBuckets(bounds);
+      spread(name, help, () => buckets);
+      return { observe: (value) => observe(buckets, value) };
     },
+    spread,
+    info: (name, help, labels) =>
+      add("info", name, help, async (full) => sampleLines(`${full}_info`, [{ labels, value: 1 }])),
     render: async () => `${(await Promise.all(families.map((family) => family()))).flat().join("\n")}\n# EOF\n`,
   };
 }
@@ -76,44 +93,12 @@ function count(counts: Map<string, number>, labels: string, by: number): void {
   counts.set(labels, (known ?? 0) + by);
 }
 
-async function readSamples(name: string, read: () => Reading | Promise<Reading>): Promise<string[]> {
+async function readLines<T>(read: Read<T>, lines: (found: T) => string[]): Promise<string[]> {
   try {
-    const reading = await read();
-    const values = typeof reading === "number" ? [{ labels: {}, value: reading }] : reading;
-    return values.map(({ labels, value }) => `fairlead_${name}${labelText(labels)} ${value}`);
+    return lines(await read());
   } catch (fault) {
-    // Whoever reads metrics sees a gap, which is what a gauge that cannot be read is.
+    // Whoever reads metrics sees a gap, which is what a metric that cannot be read is.
     void fault;
     return [];
   }
-}
-
-function observe(bounds: readonly number[], buckets: Float64Array, total: { sum: number }, value: number): void {
-  let at = 0;
-  while (at < bounds.length && value > (bounds[at] ?? 0)) at += 1;
-  buckets[at] = (buckets[at] ?? 0) + 1;
-  total.sum += value;
-}
-
-function histogramSamples(name: string, bounds: readonly number[], buckets: Float64Array, sum: number): string[] {
-  let below = 0;
-  const lines = [...buckets].map((found, at) => {
-    below += found;
-    return `fairlead_${name}_bucket{le="${at < bounds.length ? floatText(bounds[at] ?? 0) : "+Inf"}"} ${below}`;
-  });
-  return [...lines, `fairlead_${name}_count ${below}`, `fairlead_${name}_sum ${sum}`];
-}
-
-/** OpenMetrics wants bounds as floats. */
-function floatText(bound: number): string {
-  return Number.isInteger(bound) ? `${bound}.0` : String(bound);
-}
-
-function labelText(labels: Labels = {}): string {
-  const parts = Object.entries(labels).map(([name, value]) => `${name}="${escapeText(value).replaceAll('"', '\\"')}"`);
-  return parts.length === 0 ? "" : `{${parts.join(",")}}`;
-}
-
-function escapeText(text: string): string {
-  return text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n");
 }

@@ -88,7 +88,7 @@ function createListener(
   { app, answerError, write }: { app: AnyElysia; answerError: AnswerError; write: (line: string) => void },
 ): Listener {
   const { config, log, gate, metrics, streams } = options;
-  metrics.gauge("http_streams", "Open event streams", () => streams.open);
+  metrics.gauge("http_streams", "Event streams that readers of this node have open", () => streams.open);
   const accessLog = createAccessLog({ level: config.logLevel, write, addressOf: gate.addressOf });
   return new Listener({
     host: config.host,

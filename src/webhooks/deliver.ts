@@ -1,3 +1,4 @@
+import { type Buckets, createBuckets, observe, secondsBounds } from "../buckets.ts";
 import { isConnectionFault, type Sql } from "../db/client.ts";
 import { type DueDelivery, giveBack, nextDueMs, recordAttempt, takeDue } from "../engine/delivery-queue.ts";
 import type { Log } from "../log.ts";
@@ -28,6 +29,9 @@ export type SenderOptions = {
   claimMarginS?: number;
 };
 
+/** What has become of attempts since the process started, in plain numbers: handed over, to be tried again, given up. */
+export type SenderTally = { delivered: number; retried: number; failed: number; readonly seconds: Buckets };
+
 const concurrencyMax = 32;
 const mostPerHost = 4;
 const pollMs = 5_000;
@@ -42,6 +46,7 @@ const busyDelayMs = 250;
  * run one each. A slow host gets few places and none waits for it, so that it cannot hold up the others.
  */
 export class Sender {
+  readonly tally: SenderTally = { delivered: 0, retried: 0, failed: 0, seconds: createBuckets(secondsBounds) };
   readonly #options: SenderOptions;
   readonly #stopping = new AbortController();
   readonly #places = new HostPlaces(mostPerHost);
@@ -174,6 +179,7 @@ export class Sender {
     const verdict: Verdict = isOver
       ? { kind: "gone" }
       : nextAttempt({ attempt: due.attempt, outcome, settings, random: Math.random() });
+    this.#count(verdict, outcome);
     const facts = { delivery: due.id, job: due.jobId, attempt: due.attempt };
     if (verdict.kind === "retry") {
       await recordAttempt(sql, due, attemptOf(at, outcome), { state: "pending", afterMs: verdict.afterMs });
@@ -183,5 +189,12 @@ export class Sender {
     }
     if (verdict.kind === "delivered") log.info("webhook delivered", facts);
     else log.warn("webhook attempt failed", { ...facts, next: verdict.kind, reason: reasonOf(outcome) });
+  }
+
+  #count(verdict: Verdict, outcome: Made): void {
+    if (verdict.kind === "delivered") this.tally.delivered++;
+    else if (verdict.kind === "retry") this.tally.retried++;
+    else this.tally.failed++;
+    if (outcome.kind !== "refused") observe(this.tally.seconds, outcome.durationMs / 1_000);
   }
 }

@@ -1,3 +1,4 @@
+import { observe } from "../buckets.ts";
 import { isPassingFault } from "../db/client.ts";
 import { claim } from "../engine/begin.ts";
 import type { Claimed } from "../engine/claimed.ts";
@@ -74,6 +75,9 @@ export class Worker implements FastLane {
   }
 
   run(task: Claimed): void {
+    const tally = this.#options.engine.tally.runners[task.runner];
+    tally.startedAtOnce++;
+    observe(tally.waitS, 0);
     void this.#execute(task);
   }
 
@@ -203,12 +207,14 @@ export class Worker implements FastLane {
     pool.used += most;
     pool.held = most;
     let used = 0;
+    const sinceMs = performance.now();
     try {
       const { claimed, taken } = await claim(this.#options.engine, pool.queue, most);
       used = claimed.length;
       // A message that has arrived meanwhile may not have been seen.
       pool.backlog = taken === most || pool.isWoken;
       if (used > 0) pool.lastClaimAtMs = Date.now();
+      this.#count(pool, claimed, sinceMs);
       for (const task of claimed) void this.#execute(task);
     } catch (fault) {
       pool.backlog = true;
@@ -218,6 +224,14 @@ export class Worker implements FastLane {
       pool.held = 0;
       for (const listener of this.#listeners) listener();
     }
+  }
+
+  #count(pool: Pool, claimed: Claimed[], sinceMs: number): void {
+    const tally = this.#options.engine.tally.runners[pool.runner.name];
+    observe(tally.claimS, (performance.now() - sinceMs) / 1_000);
+    tally.claimed += claimed.length;
+    for (const { queuedAtMs, startedAtMs } of claimed)
+      observe(tally.waitS, Math.max(0, startedAtMs - queuedAtMs) / 1_000);
   }
 
   async #execute(task: Claimed): Promise<void> {
