@@ -15,6 +15,8 @@ type Parts = {
   accessLog: AccessLog;
   /** Told of every answer. */
   measure: (status: number, ms: number) => void;
+  /** Connections are not to be kept: this node stops, and the next request on them is better made to another. */
+  isLeaving: () => boolean;
 };
 
 /**
@@ -69,6 +71,7 @@ async function answerHead(app: AnyElysia, request: Request, exchange: Exchange):
 
 function finished(parts: Parts, request: Request, response: Response, exchange: Exchange): Response {
   response.headers.set("x-request-id", exchange.id);
+  if (parts.isLeaving()) response.headers.set("connection", "close");
   exchange.bytes ??= lengthOf(response);
   if (request.headers.get("accept")?.includes("text/html")) secureForBrowser(response);
   const ms = performance.now() - exchange.startedMs;

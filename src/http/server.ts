@@ -88,14 +88,17 @@ function createListener(
   { app, answerError, write }: { app: AnyElysia; answerError: AnswerError; write: (line: string) => void },
 ): Listener {
   const { config, log, gate, metrics, streams } = options;
-  metrics.gauge("http_streams", "Event streams that readers of this node have open", () => streams.open);
+  metrics.gauge("http_streams", "Open event streams", () => streams.open);
   const accessLog = createAccessLog({ level: config.logLevel, write, addressOf: gate.addressOf });
   return new Listener({
     host: config.host,
     port: config.port,
     idleTimeoutS: options.idleTimeoutS ?? idleTimeoutUsualS,
     bodyBytesMax: (Math.max(config.bodyMaxMb, config.payloadMaxMb) + multipartExtraMb) * bytesPerMb,
-    answer: createEdge({ app, answerError, accessLog, measure: createMeasure(metrics) }),
+    answer: createEdge({
+      ...{ app, answerError, accessLog, measure: createMeasure(metrics) },
+      isLeaving: () => streams.isEnding,
+    }),
     answerFault: (fault) => {
       log.error("fault", { error: fault instanceof Error ? fault : new Error("thrown", { cause: fault }) });
       return problem("internal", "The service failed to answer this request");

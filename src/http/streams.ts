@@ -23,6 +23,8 @@ export type Streams = {
   respond<E>(options: StreamOptions<E>): Response;
   /** Ends every stream, now and from now on, with the word to come back, and closes their feeds. */
   end(): void;
+  /** This service stops. */
+  readonly isEnding: boolean;
   readonly open: number;
 };
 
@@ -63,6 +65,9 @@ export function createStreams(log: Log, options: { heartbeatMs?: number; retryMs
     end: () => {
       isEnding = true;
       for (const stream of [...open]) stream.shutDown();
+    },
+    get isEnding() {
+      return isEnding;
     },
     get open() {
       return open.size;

@@ -35,7 +35,9 @@ export async function judge(sql: Sql, accepted: Accepted): Promise<Verdict> {
       (SELECT count(*)::int FROM runs WHERE outcome IN ('lost', 'interrupted')) AS "brokenOff"`;
   const { succeeded = 0, cancelled = 0, givenUp = 0 } = counts ?? {};
   const wrong = await Promise.all(
-    [...faults].map(async ([what, text]) => named(what, await sql.unsafe<{ id: string }[]>(text))),
+    [...brokenPromises, ...wrongWork].map(async ([what, text]) =>
+      named(what, await sql.unsafe<{ id: string }[]>(text)),
+    ),
   );
   const otherEnds = accepted.size - succeeded - cancelled - givenUp;
   return {
@@ -54,12 +56,13 @@ export async function judge(sql: Sql, accepted: Accepted): Promise<Verdict> {
 
 const lines = "FROM events e, json_array_elements(e.lines) l WHERE l->>'k' = 'completed'";
 
-const finishedTwice = `
+/** Finds jobs and tasks that have ended more than once. */
+export const finishedTwice = `
   SELECT e.job_id AS id ${lines} GROUP BY 1 HAVING count(*) > 1
   UNION SELECT job_id FROM runs WHERE outcome = 'succeeded' GROUP BY job_id, task_index HAVING count(*) > 1`;
 
-/** Statements that find jobs of which something is not as promised. */
-const faults = new Map([
+/** Statements that find jobs of which something is not as promised, whatever they do. */
+export const brokenPromises = new Map([
   [
     "has ended without a completed event",
     `SELECT id FROM jobs WHERE finished_at IS NOT NULL AND id NOT IN (SELECT e.job_id ${lines})`,
@@ -78,6 +81,20 @@ const faults = new Map([
     "SELECT j.id FROM jobs j JOIN tasks k ON k.job_id = j.id WHERE NOT EXISTS (SELECT 1 FROM tasks q WHERE q.job_id = j.id AND q.status = j.status)",
   ],
   [
+    "has not one delivery",
+    `SELECT j.id FROM jobs j WHERE j.webhook IS NOT NULL AND j.finished_at IS NOT NULL
+       AND (SELECT count(*) FROM deliveries d WHERE d.job_id = j.id) <> 1`,
+  ],
+  [
+    "waits in the queue though it has ended",
+    `SELECT j.id FROM pgboss.job m JOIN jobs j ON j.id = m.data->>'j' JOIN tasks k ON k.job_id = j.id AND k.index = (m.data->>'t')::int
+     WHERE j.finished_at IS NOT NULL AND k.turn = (m.data->>'n')::int AND j.status <> 'cancelled'`,
+  ],
+]);
+
+/** The same for what the work of this harness leaves behind. */
+const wrongWork = new Map([
+  [
     "has a result of another run than the one recorded",
     `SELECT k.job_id AS id FROM tasks k JOIN runs r ON r.job_id = k.job_id AND r.task_index = k.index AND r.outcome = 'succeeded'
      WHERE k.status = 'succeeded' AND k.output->>'run' <> r.run_id::text`,
@@ -91,16 +108,6 @@ const faults = new Map([
   [
     "is a chain with a wrong result",
     "SELECT k.job_id AS id FROM tasks k JOIN jobs j ON j.id = k.job_id WHERE k.status = 'succeeded' AND (k.output->>'n')::int <> k.index + 1",
-  ],
-  [
-    "has not one delivery",
-    `SELECT j.id FROM jobs j WHERE j.webhook IS NOT NULL AND j.finished_at IS NOT NULL
-       AND (SELECT count(*) FROM deliveries d WHERE d.job_id = j.id) <> 1`,
-  ],
-  [
-    "waits in the queue though it has ended",
-    `SELECT j.id FROM pgboss.job m JOIN jobs j ON j.id = m.data->>'j' JOIN tasks k ON k.job_id = j.id AND k.index = (m.data->>'t')::int
-     WHERE j.finished_at IS NOT NULL AND k.turn = (m.data->>'n')::int AND j.status <> 'cancelled'`,
   ],
 ]);
 
