@@ -1,7 +1,7 @@
 import type { Rooms } from "./app-rooms.ts";
 import { maximumLimits } from "./app-runners.ts";
 import { sealWebhook } from "./app-webhook.ts";
-import { isLoopback } from "./config.ts";
+import { isLocal } from "./config.ts";
 import type { JobTokens } from "./http/job-tokens.ts";
 import type { Streams } from "./http/streams.ts";
 import type { ApiDeps } from "./surfaces/api/deps.ts";
@@ -40,7 +40,7 @@ export function opteryxDeps({ config, engine, submitter, runners }: Rooms): Opte
   return {
     engine,
     submitter,
-    verifier: opteryxVerifier(config, { isLoopback: isLoopback(config.host) }),
+    verifier: opteryxVerifier(config, { isLoopback: isLocal(config) }),
     submitFunction: config.submitFunction,
     functions: runners.functions.catalog,
     defaultTimeoutMs: config.defaultTimeoutMs,

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Check } from "./app-doctor.ts";
-import { type Config, isLoopback, wholeEnvironment } from "./config.ts";
+import { type Config, isLocal, wholeEnvironment } from "./config.ts";
 import { findChromium } from "./runners/automation/find-chromium.ts";
 import { engineAddress } from "./runners/container/engine-address.ts";
 import { engineRequest } from "./runners/container/engine-request.ts";
@@ -18,7 +18,7 @@ export async function checkSandbox(config: Config): Promise<Check> {
   const parent = existsSync(config.dataDir) ? config.dataDir : tmpdir();
   const dataDir = await mkdtemp(join(parent, "doctor-"));
   try {
-    const [loopback, embedded] = [isLoopback(config.host), config.databaseUrl === ""];
+    const [loopback, embedded] = [isLocal(config), config.databaseUrl === ""];
     const choice = await chooseSandbox({
       mode: config.sandbox,
       loopback,

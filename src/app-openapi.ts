@@ -22,7 +22,7 @@ export async function describeApi(given: Config): Promise<unknown> {
     config,
     log,
     gate,
-    surfaces: mountSurfaces(rooms, gate, hollow<Sidecar>("sidecar"), parts),
+    surfaces: mountSurfaces(config.surfaces, rooms, { gate, sidecar: hollow<Sidecar>("sidecar"), parts }),
     health: { facts: () => Promise.reject(new Error("nobody asks")), ready: {} },
     metrics: createMetrics(),
     streams,

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { type Config, isLoopback } from "./config.ts";
+import { type Config, isLocal } from "./config.ts";
 import { removeTree } from "./files/remove.ts";
 import type { Log } from "./log.ts";
 import { AutomationCatalog } from "./runners/automation/catalog.ts";
@@ -46,7 +46,7 @@ export async function buildRunners(options: RunnerOptions): Promise<Runners> {
     }),
     chooseSandbox({
       mode: config.sandbox,
-      loopback: isLoopback(config.host),
+      loopback: isLocal(config),
       embedded: config.databaseUrl === "",
       tag: nodeTag(config),
       dataDir: config.dataDir,

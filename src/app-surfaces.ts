@@ -6,6 +6,7 @@ import type { Rooms } from "./app-rooms.ts";
 import type { Gate } from "./http/gate.ts";
 import type { Surface } from "./http/surface.ts";
 import type { AnderaDeps } from "./surfaces/andera/deps.ts";
+import type { SurfaceName } from "./settings/surface-names.ts";
 import { anderaSurface } from "./surfaces/andera/routes.ts";
 import { apiSurface } from "./surfaces/api/routes.ts";
 import type { Sidecar } from "./surfaces/andera/sidecar.ts";
@@ -19,9 +20,13 @@ import type { OrchestratorDeps } from "./surfaces/orchestrator/submit.ts";
 
 const bytesPerMb = 1_048_576;
 
-/** The protocols that `SURFACES` asks for, each given what it needs of the rooms. */
-export function mountSurfaces(rooms: Rooms, gate: Gate, sidecar: Sidecar, parts: DoorParts): Surface[] {
-  const makers: Partial<Record<string, () => Surface>> = {
+/** The named protocols, each given what it needs of the rooms. */
+export function mountSurfaces(
+  names: readonly SurfaceName[],
+  rooms: Rooms,
+  { gate, sidecar, parts }: { gate: Gate; sidecar: Sidecar; parts: DoorParts },
+): Surface[] {
+  const makers: Record<SurfaceName, () => Surface> = {
     api: () => apiSurface(apiDeps(rooms, parts), gate),
     opteryx: () => opteryxSurface(opteryxDeps(rooms), gate),
     andera: () => anderaSurface(anderaDeps(rooms, sidecar), gate),
@@ -29,7 +34,7 @@ export function mountSurfaces(rooms: Rooms, gate: Gate, sidecar: Sidecar, parts:
     orchestrator: () => orchestratorSurface(orchestratorDeps(rooms), gate),
     optexity: () => optexitySurface(optexityDeps(rooms, parts.child), gate),
   };
-  return rooms.config.surfaces.flatMap((name) => makers[name]?.() ?? []);
+  return names.map((name) => makers[name]());
 }
 
 export function anderaDeps(rooms: Rooms, sidecar: Sidecar): AnderaDeps {

@@ -1,32 +1,19 @@
-import { automationComplaint, optexityRender, startOptexity } from "./app-optexity.ts";
+import { automationComplaint, optexityRender } from "./app-optexity.ts";
 import { buildRooms, drainRooms, startRooms, stopRooms } from "./app-build.ts";
 import { showDemo } from "./app-demo.ts";
+import { type Closers, type Doors, openDoors, requireFreePorts } from "./app-doors.ts";
 import { clearLeftovers } from "./app-leftovers.ts";
-import { addMetrics } from "./app-metrics.ts";
-import { addProcessMetrics } from "./app-process-metrics.ts";
 import type { Rooms } from "./app-rooms.ts";
-import { anderaDeps, mountSurfaces } from "./app-surfaces.ts";
-import { type Config, isLoopback } from "./config.ts";
-import { createGate } from "./http/gate.ts";
-import { createJobTokens } from "./http/job-tokens.ts";
-import { createMetrics } from "./http/metrics.ts";
-import { requireFreePort } from "./http/require-free-port.ts";
-import { createServer } from "./http/server.ts";
-import { createStreams } from "./http/streams.ts";
+import type { Config } from "./config.ts";
+import { createMetrics, type Metrics } from "./http/metrics.ts";
 import type { Log } from "./log.ts";
 import { renderResult } from "./surfaces/andera/render.ts";
 import { createApiRender } from "./surfaces/api/render.ts";
 import type { ChildIdentity } from "./surfaces/optexity/deps.ts";
-import { startSidecar } from "./surfaces/andera/sidecar.ts";
-import { listenForBalancers } from "./surfaces/andera/websocket.ts";
-import { functionEnvironment } from "./runners/function/environment.ts";
 import { keepHouse } from "./worker/housekeeping.ts";
 
 export const version = "0.1.0";
 export const description = "One service that speaks five worker protocols over one durable engine.";
-
-/** What requests under way still get once the work has drained: most of them are downloads. */
-const requestsPatienceMs = 10_000;
 
 export type AppOptions = {
   config: Config;
@@ -40,9 +27,7 @@ export type AppOptions = {
   work?: boolean;
 };
 
-export type App = {
-  /** Where the service listens; empty without HTTP. */
-  url: string;
+export type App = Doors & {
   rooms: Rooms;
   /** Drains and stops everything in order. Single-flight. */
   stop(): Promise<void>;
@@ -52,7 +37,7 @@ export type App = {
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, environment } = options;
   const child: ChildIdentity = { processId: 0 };
-  if (options.http !== false) requireFreePorts(config);
+  if (options.http !== false) requireFreePorts({ config });
   const rooms = await buildRooms({
     config,
     log,
@@ -74,24 +59,16 @@ export async function startApp(options: AppOptions): Promise<App> {
       const unwatch = rooms.runners.functions.watch();
       closers.last.push(async () => unwatch());
     }
-    const url = options.http === false ? "" : await openDoors({ ...options, child }, rooms, closers);
-    sayReady(rooms, url);
-    if (options.demo && url !== "") await showDemo(url, config);
-    return { url, rooms, stop };
+    const doors =
+      options.http === false ? noDoors : await openDoors(rooms, { ...doorParts(rooms), environment, child, closers });
+    sayReady(rooms, doors);
+    if (options.demo && doors.url !== "") await showDemo(doors.url, config);
+    return { ...doors, rooms, stop };
   } catch (fault) {
     await stop();
     throw fault;
   }
 }
-
-/** Before anything is touched: whoever cannot listen must not take the name, and with it the work, of a server that can. */
-function requireFreePorts({ host, port, websocketPort, surfaces }: Config): void {
-  requireFreePort(host, port, "PORT");
-  if (surfaces.includes("andera")) requireFreePort(host, websocketPort, "WEBSOCKET_PORT");
-}
-
-/** What is told when the service begins to stop, and what is closed once its work has drained. */
-type Closers = Record<"first" | "last", (() => Promise<unknown>)[]>;
 
 /**
  * While work drains the doors stay open: `/readyz` says 503, streams are told to come back, to another node, and whoever waits
@@ -116,51 +93,16 @@ async function closeAll(closers: Closers["first"], log: Log): Promise<void> {
   }
 }
 
-type DoorOptions = AppOptions & { child: ChildIdentity };
+const noDoors: Doors = { url: "", internalUrl: "" };
 
-async function openDoors(options: DoorOptions, rooms: Rooms, closers: Closers): Promise<string> {
-  const { config, log } = rooms;
-  const tokens = createJobTokens(...rooms.keys.tokens);
-  const gate = createGate(config, { isLoopback: isLoopback(config.host), tokens });
-  const sidecar = await startSidecar({
-    tagsDir: config.tagsDir,
-    servicesDir: config.servicesDir,
-    environment: functionEnvironment(options.environment),
-    log,
-  });
-  closers.last.push(() => sidecar.stop());
-  const streams = createStreams(log);
-  closers.first.push(async () => streams.end());
+function doorParts(rooms: Rooms) {
   const metrics = createMetrics();
-  addMetrics(metrics, rooms);
-  const ofProcess = addProcessMetrics(metrics, { version });
-  closers.last.push(async () => ofProcess.stop());
-  const server = createServer({
-    config,
-    log,
-    gate,
-    surfaces: mountSurfaces(rooms, gate, sidecar, {
-      streams,
-      tokens,
-      secret: rooms.keys.tokens[0],
-      child: options.child,
-    }),
+  addGauges(metrics, rooms);
+  return {
     health: { facts: () => healthFacts(rooms), ready: readyChecks(rooms) },
     metrics,
-    streams,
     docs: { version, description },
-  });
-  const { url } = await server.listen();
-  closers.last.push(() => server.stop(requestsPatienceMs));
-  closers.first.push(await startOptexity(rooms));
-  if (config.surfaces.includes("andera")) {
-    const balancers = listenForBalancers(anderaDeps(rooms, sidecar), {
-      hostname: config.host,
-      port: config.websocketPort,
-    });
-    closers.last.push(() => balancers.stop());
-  }
-  return url;
+  };
 }
 
 async function healthFacts(rooms: Rooms) {
@@ -187,10 +129,22 @@ function readyChecks({ engine, database }: Rooms) {
   };
 }
 
-function sayReady(rooms: Rooms, url: string): void {
+function addGauges(metrics: Metrics, { engine, worker }: Rooms): void {
+  metrics.gauge("queue_waiting", "Tasks that wait", () => engine.view.waiting);
+  metrics.gauge("runs_active", "Tasks that run on this node", () => worker.runningCount);
+  metrics.gauge("slots_used", "Slots in use", () =>
+    Object.entries(worker.slots()).map(([runner, { used }]) => ({ labels: { runner }, value: used })),
+  );
+  metrics.gauge("slots_limit", "Slots in all", () =>
+    Object.entries(worker.slots()).map(([runner, { limit }]) => ({ labels: { runner }, value: limit })),
+  );
+}
+
+function sayReady(rooms: Rooms, { url, internalUrl }: Doors): void {
   const { config, log, database } = rooms;
   log.info("ready", {
     url,
+    ...(internalUrl === "" ? {} : { internal_url: internalUrl, internal_surfaces: config.internalSurfaces.join(",") }),
     node: config.nodeName,
     database: database.embedded ? "embedded" : "DATABASE_URL",
     sandbox: rooms.runners.sandbox.description,

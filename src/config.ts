@@ -78,6 +78,11 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
+/** True when only this machine can reach the service, at either of its doors. */
+export function isLocal(config: Pick<Config, "host" | "internalHost" | "internalPort">): boolean {
+  return isLoopback(config.host) && (config.internalPort === null || isLoopback(config.internalHost));
+}
+
 /** The environment on top of what the file has to say about the control plane. Throws `ConfigError`. */
 function withEnvFile(environment: Record<string, string | undefined>): Record<string, string | undefined> {
   const path = environment[settings.envPath.name] ?? "";
@@ -127,8 +132,41 @@ function contradictions(config: Partial<Config>): string[] {
   if (config.host !== undefined && !isLoopback(config.host) && config.authKeys?.length === 0) {
     problems.push(`HOST ${config.host} can be reached from other machines: set AUTH_KEY, or use HOST=127.0.0.1`);
   }
+  problems.push(...doorContradictions(config));
   if (config.s3Bucket && config.s3AccessKeyId === "")
     problems.push("S3_BUCKET is set without S3_ACCESS_KEY_ID: set it, and S3_SECRET_ACCESS_KEY");
+  return problems;
+}
+
+/** The second door: which protocols it has, where it is, and who may come. */
+function doorContradictions(config: Partial<Config>): string[] {
+  const { internalPort, internalHost = "", internalSurfaces = [], surfaces = [], port } = config;
+  if (internalPort === undefined || config.internalSurfaces === undefined || config.surfaces === undefined) return [];
+  const [first] = internalSurfaces;
+  if (internalPort === null) {
+    return first === undefined
+      ? []
+      : [`INTERNAL_SURFACES names ${first}, but there is no port for it: set INTERNAL_PORT, or leave it to SURFACES`];
+  }
+  const problems: string[] = [];
+  const unknown = internalSurfaces.filter((name) => !surfaces.includes(name));
+  if (first === undefined) {
+    problems.push("INTERNAL_PORT has nothing to serve: name protocols in INTERNAL_SURFACES, or leave it empty");
+  } else if (unknown.length > 0) {
+    problems.push(`INTERNAL_SURFACES names ${unknown.join(", ")}, which SURFACES leaves out: add it there`);
+  } else if (surfaces.every((name) => internalSurfaces.includes(name))) {
+    problems.push(
+      "INTERNAL_SURFACES leaves nothing for PORT: set HOST to the internal address instead, or leave one out",
+    );
+  }
+  if (internalPort !== 0 && internalPort === port) {
+    problems.push(`INTERNAL_PORT is ${port} as PORT is: choose another`);
+  }
+  if (!isLoopback(internalHost) && config.authKeys?.length === 0) {
+    problems.push(
+      `INTERNAL_HOST ${internalHost} can be reached from other machines: set AUTH_KEY, or use INTERNAL_HOST=127.0.0.1`,
+    );
+  }
   return problems;
 }
 

@@ -1,13 +1,13 @@
 import type { AnyElysia } from "elysia";
 import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
-import { createAccessLog } from "./access-log.ts";
+import { type AccessLog, createAccessLog } from "./access-log.ts";
 import { createErrorAnswer, type Thrown } from "./answer-error.ts";
 import { createEdge } from "./edge.ts";
 import { assertEveryRouteGuarded } from "./guarded.ts";
 import { createLineWriter } from "./line-writer.ts";
 import { Listener } from "./listener.ts";
-import { createMeasure } from "./measure.ts";
+import { createMeasure, type Measure } from "./measure.ts";
 import { problem } from "./problem.ts";
 import { createRoot, type RootOptions } from "./root.ts";
 import { createRouteTable, type RouteTable } from "./route-table.ts";
@@ -19,6 +19,8 @@ export type ServerOptions = RootOptions & {
   streams: Streams;
   /** Takes the lines of the access log instead of stderr. */
   writeLine?: (line: string) => void;
+  /** Another door of the same service, whose log and measures this one shares. */
+  beside?: HttpServer;
   /**
    * Seconds a connection may stand still; 30 unless said. Never 0, which would also lift the floor under slow bodies.
    */
@@ -27,6 +29,10 @@ export type ServerOptions = RootOptions & {
 
 export type HttpServer = {
   app: AnyElysia;
+  /** Told of every answer. */
+  measure: Measure;
+  /** Takes the lines of the access log. */
+  writeLine: (line: string) => void;
   /** Opens the listener. Throws `ListenError` when the port or the address cannot be had. */
   listen(): Promise<{ url: string; port: number }>;
   /**
@@ -50,9 +56,13 @@ export function createServer(options: ServerOptions): HttpServer {
   const { config, streams } = options;
   const { app, answerError } = createApp(options);
   const lines = createLineWriter(Bun.stderr.writer());
-  const listener = createListener(options, { app, answerError, write: options.writeLine ?? lines.write });
+  const writeLine = options.writeLine ?? options.beside?.writeLine ?? lines.write;
+  const measure = options.beside?.measure ?? measureOf(options);
+  const listener = createListener(options, { app, answerError, accessLog: accessLogOf(options, writeLine), measure });
   return {
     app,
+    measure,
+    writeLine,
     listen: async () => {
       const server = listener.open();
       app.server = server;
@@ -83,22 +93,25 @@ function createApp(options: ServerOptions): { app: AnyElysia; answerError: Answe
   return { app, answerError };
 }
 
-function createListener(
-  options: ServerOptions,
-  { app, answerError, write }: { app: AnyElysia; answerError: AnswerError; write: (line: string) => void },
-): Listener {
-  const { config, log, gate, metrics, streams } = options;
+function measureOf({ metrics, streams }: ServerOptions): Measure {
   metrics.gauge("http_streams", "Open event streams", () => streams.open);
-  const accessLog = createAccessLog({ level: config.logLevel, write, addressOf: gate.addressOf });
+  return createMeasure(metrics);
+}
+
+function accessLogOf({ config, gate }: ServerOptions, write: (line: string) => void): AccessLog {
+  return createAccessLog({ level: config.logLevel, write, addressOf: gate.addressOf });
+}
+
+type AnswerParts = { app: AnyElysia; answerError: AnswerError; accessLog: AccessLog; measure: Measure };
+
+function createListener(options: ServerOptions, parts: AnswerParts): Listener {
+  const { config, log } = options;
   return new Listener({
     host: config.host,
     port: config.port,
     idleTimeoutS: options.idleTimeoutS ?? idleTimeoutUsualS,
     bodyBytesMax: (Math.max(config.bodyMaxMb, config.payloadMaxMb) + multipartExtraMb) * bytesPerMb,
-    answer: createEdge({
-      ...{ app, answerError, accessLog, measure: createMeasure(metrics) },
-      isLeaving: () => streams.isEnding,
-    }),
+    answer: createEdge(parts),
     answerFault: (fault) => {
       log.error("fault", { error: fault instanceof Error ? fault : new Error("thrown", { cause: fault }) });
       return problem("internal", "The service failed to answer this request");

@@ -31,6 +31,22 @@ export const edgeSettings = {
     of: surfaceNames,
     help: "protocols to mount, comma-separated",
   }),
+  internalPort: optionalInteger({
+    name: "INTERNAL_PORT",
+    min: 0,
+    max: 65_535,
+    help: "second HTTP port, for `INTERNAL_SURFACES` alone; empty: none",
+  }),
+  internalHost: text({
+    name: "INTERNAL_HOST",
+    fallback: "127.0.0.1",
+    help: "address of `INTERNAL_PORT`, such as that of a private network; the same rule as for `HOST`",
+  }),
+  internalSurfaces: someOf({
+    name: "INTERNAL_SURFACES",
+    of: surfaceNames,
+    help: "protocols that `INTERNAL_PORT` serves, and `PORT` does not",
+  }),
   authKeys: secretList({
     name: "AUTH_KEY",
     help: "keys that callers may use, comma-separated; raw, `Bearer` or `x-api-key`",

@@ -1,0 +1,54 @@
+import { describe, expect, test } from "bun:test";
+import { ConfigError, isLocal, loadConfig } from "../../src/config.ts";
+
+describe("a node", () => {
+  test("on Fly is named by its machine and knows its region", () => {
+    const fly = { FLY_MACHINE_ID: "148e21ea7d9489", FLY_REGION: "ams" };
+    expect(loadConfig(fly)).toMatchObject({ nodeName: "148e21ea7d9489", region: "ams" });
+    expect(loadConfig({ ...fly, NODE_NAME: "one", REGION: "eu" })).toMatchObject({ nodeName: "one", region: "eu" });
+  });
+
+  test("elsewhere is named by its host and port, and is in no region", () => {
+    const { nodeName, region } = loadConfig({ PORT: "8123" });
+    expect(nodeName).toEndWith(":8123");
+    expect(region).toBe("");
+  });
+});
+
+describe("a second door", () => {
+  const inside = { INTERNAL_PORT: "8081", INTERNAL_SURFACES: "orchestrator" };
+
+  test("takes protocols that the first one leaves out", () => {
+    const config = loadConfig(inside);
+    expect(config).toMatchObject({ internalPort: 8081, internalHost: "127.0.0.1", internalSurfaces: ["orchestrator"] });
+    expect(isLocal(config)).toBe(true);
+  });
+
+  test("in a private network makes the service one that others reach", () => {
+    const config = loadConfig({ ...inside, INTERNAL_HOST: "fly-local-6pn", AUTH_KEY: "a-key" });
+    expect(isLocal(config)).toBe(false);
+  });
+
+  test.each([
+    [{ INTERNAL_SURFACES: "orchestrator" }, "set INTERNAL_PORT"],
+    [{ INTERNAL_PORT: "8081" }, "name protocols in INTERNAL_SURFACES"],
+    [{ ...inside, SURFACES: "api,andera" }, "orchestrator, which SURFACES leaves out"],
+    [{ ...inside, SURFACES: "orchestrator" }, "leaves nothing for PORT"],
+    [{ ...inside, INTERNAL_SURFACES: "all" }, "leaves nothing for PORT"],
+    [{ ...inside, PORT: "8081" }, "choose another"],
+    [{ ...inside, INTERNAL_HOST: "::" }, "set AUTH_KEY, or use INTERNAL_HOST=127.0.0.1"],
+    [{ ...inside, INTERNAL_SURFACES: "orchestra" }, "INTERNAL_SURFACES must be one of"],
+  ])("is refused with the fix: %j", (environment, fix) => {
+    expect(problemsOf(environment)).toContain(fix);
+  });
+});
+
+function problemsOf(environment: Record<string, string>): string {
+  try {
+    loadConfig(environment);
+  } catch (fault) {
+    if (fault instanceof ConfigError) return fault.message;
+    throw fault;
+  }
+  return "";
+}
