@@ -3,9 +3,11 @@ import { buildRooms, drainRooms, startRooms, stopRooms } from "./app-build.ts";
 import { showDemo } from "./app-demo.ts";
 import { type Closers, type Doors, openDoors, requireFreePorts } from "./app-doors.ts";
 import { clearLeftovers } from "./app-leftovers.ts";
+import { addMetrics } from "./app-metrics.ts";
+import { addProcessMetrics } from "./app-process-metrics.ts";
 import type { Rooms } from "./app-rooms.ts";
 import type { Config } from "./config.ts";
-import { createMetrics, type Metrics } from "./http/metrics.ts";
+import { createMetrics } from "./http/metrics.ts";
 import type { Log } from "./log.ts";
 import { renderResult } from "./surfaces/andera/render.ts";
 import { createApiRender } from "./surfaces/api/render.ts";
@@ -60,7 +62,9 @@ export async function startApp(options: AppOptions): Promise<App> {
       closers.last.push(async () => unwatch());
     }
     const doors =
-      options.http === false ? noDoors : await openDoors(rooms, { ...doorParts(rooms), environment, child, closers });
+      options.http === false
+        ? noDoors
+        : await openDoors(rooms, { ...doorParts(rooms, closers), environment, child, closers });
     sayReady(rooms, doors);
     if (options.demo && doors.url !== "") await showDemo(doors.url, config);
     return { ...doors, rooms, stop };
@@ -95,9 +99,11 @@ async function closeAll(closers: Closers["first"], log: Log): Promise<void> {
 
 const noDoors: Doors = { url: "", internalUrl: "" };
 
-function doorParts(rooms: Rooms) {
+function doorParts(rooms: Rooms, closers: Closers) {
   const metrics = createMetrics();
-  addGauges(metrics, rooms);
+  addMetrics(metrics, rooms);
+  const ownMetrics = addProcessMetrics(metrics, { version });
+  closers.last.push(async () => ownMetrics.stop());
   return {
     health: { facts: () => healthFacts(rooms), ready: readyChecks(rooms) },
     metrics,
@@ -127,17 +133,6 @@ function readyChecks({ engine, database }: Rooms) {
     },
     draining: () => (engine.view.draining ? "this node is stopping" : null),
   };
-}
-
-function addGauges(metrics: Metrics, { engine, worker }: Rooms): void {
-  metrics.gauge("queue_waiting", "Tasks that wait", () => engine.view.waiting);
-  metrics.gauge("runs_active", "Tasks that run on this node", () => worker.runningCount);
-  metrics.gauge("slots_used", "Slots in use", () =>
-    Object.entries(worker.slots()).map(([runner, { used }]) => ({ labels: { runner }, value: used })),
-  );
-  metrics.gauge("slots_limit", "Slots in all", () =>
-    Object.entries(worker.slots()).map(([runner, { limit }]) => ({ labels: { runner }, value: limit })),
-  );
 }
 
 function sayReady(rooms: Rooms, { url, internalUrl }: Doors): void {

@@ -94,7 +94,7 @@ function createApp(options: ServerOptions): { app: AnyElysia; answerError: Answe
 }
 
 function measureOf({ metrics, streams }: ServerOptions): Measure {
-  metrics.gauge("http_streams", "Open event streams", () => streams.open);
+  metrics.gauge("http_streams", "Event streams that readers of this node have open", () => streams.open);
   return createMeasure(metrics);
 }
 
@@ -111,7 +111,7 @@ function createListener(options: ServerOptions, parts: AnswerParts): Listener {
     port: config.port,
     idleTimeoutS: options.idleTimeoutS ?? idleTimeoutUsualS,
     bodyBytesMax: (Math.max(config.bodyMaxMb, config.payloadMaxMb) + multipartExtraMb) * bytesPerMb,
-    answer: createEdge(parts),
+    answer: createEdge({ ...parts, isLeaving: () => options.streams.isEnding }),
     answerFault: (fault) => {
       log.error("fault", { error: fault instanceof Error ? fault : new Error("thrown", { cause: fault }) });
       return problem("internal", "The service failed to answer this request");
