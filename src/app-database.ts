@@ -1,7 +1,9 @@
 import type { Config } from "./config.ts";
-import { type Database, openDatabase } from "./db/client.ts";
+import { codeOf, type Database, openDatabase } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
+import { openGivenDatabase } from "./db/given.ts";
 import { schemaState } from "./db/migrate.ts";
+import type { Sessions } from "./db/sessions.ts";
 import { install } from "./engine/install.ts";
 import { EngineError } from "./errors.ts";
 import type { Log } from "./log.ts";
@@ -13,7 +15,7 @@ export type OpenedDatabase = { db: Database; embedded: boolean; close(): Promise
  * `DATABASE_URL` is only checked, since migrating it is a step of its own. Throws `EngineError("unavailable")` that names the command to run.
  */
 export async function openReadyDatabase(config: Config, log: Log): Promise<OpenedDatabase> {
-  return config.databaseUrl === "" ? openEmbedded(config, log) : openGiven(config);
+  return config.databaseUrl === "" ? openEmbedded(config, log) : openGiven(config, log);
 }
 
 async function openEmbedded(config: Config, log: Log): Promise<OpenedDatabase> {
@@ -35,11 +37,16 @@ async function openEmbedded(config: Config, log: Log): Promise<OpenedDatabase> {
   }
 }
 
-async function openGiven(config: Config): Promise<OpenedDatabase> {
-  const db = openDatabase(config.databaseUrl);
+async function openGiven(config: Config, log: Log): Promise<OpenedDatabase> {
+  const { db, sessions } = await openGivenDatabase(config.databaseUrl, config.databaseListenUrl).catch(
+    (fault: unknown) => {
+      throw cannotBeUsed(fault);
+    },
+  );
+  for (const note of sessionNotes(sessions)) log.warn(note, {});
   try {
     const state = await schemaState(db.sql).catch((fault: unknown) => {
-      throw unreachable(fault);
+      throw cannotBeUsed(fault);
     });
     if (state === "ahead") throw newerSchema();
     if (state !== "current") {
@@ -55,14 +62,41 @@ async function openGiven(config: Config): Promise<OpenedDatabase> {
   }
 }
 
-function unreachable(fault: unknown): EngineError {
-  const said = fault instanceof Error ? fault.message : String(fault);
-  return new EngineError(
-    "unavailable",
-    `The database at DATABASE_URL cannot be used: ${said}. Start it, or correct DATABASE_URL; without one an embedded Postgres is started`,
-    { cause: fault },
-  );
+/** What is not as with a Postgres that one talks to directly. */
+export function sessionNotes({ isPooled, hears }: Sessions): string[] {
+  const pooled = "DATABASE_URL leads to a pooler: statements are not prepared, and nothing is set for a session";
+  const deaf =
+    "no notification is heard through DATABASE_URL: this node polls every second for what others do, unless DATABASE_LISTEN_URL leads around the pooler";
+  return [...(isPooled ? [pooled] : []), ...(hears ? [] : [deaf])];
 }
+
+/** What a fault of connecting means for whoever wrote `DATABASE_URL`. */
+export function cannotBeUsed(fault: unknown): EngineError {
+  if (fault instanceof EngineError) return fault;
+  const said = fault instanceof Error ? fault.message || String(fault) : String(fault);
+  const fix =
+    tlsFixes.find(([sign]) => sign.test(`${codeOf(fault)} ${said}`))?.[1] ??
+    "Start it, or correct DATABASE_URL; without one an embedded Postgres is started";
+  return new EngineError("unavailable", `The database at DATABASE_URL cannot be used: ${said}. ${fix}`, {
+    cause: fault,
+  });
+}
+
+const tlsFixes: readonly [RegExp, string][] = [
+  [/no encryption/, "It insists on TLS: add sslmode=require, or sslmode=verify-full with sslrootcert"],
+  [
+    /before secure TLS connection/,
+    "It offers no TLS: turn on its ssl, or leave sslmode out where nobody else is on the way",
+  ],
+  [
+    /ERR_TLS_CERT_ALTNAME_INVALID/,
+    "Name the host as its certificate does, or use sslmode=verify-ca if anybody whom that authority knows may answer",
+  ],
+  [
+    /VERIFY|CERT|SELF_SIGNED|certificate/,
+    "Name the authority that signed its certificate by sslrootcert, or use sslmode=require, which trusts whoever answers",
+  ],
+];
 
 function newerSchema(): EngineError {
   return new EngineError(

@@ -1,5 +1,6 @@
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
+import { readAddress } from "./address.ts";
 import * as schema from "./schema.ts";
 
 /** Where Postgres is: a URL, or a unix socket's directory with a database and a user. */
@@ -16,7 +17,23 @@ export type Orm = PostgresJsDatabase<typeof schema>;
  * not wait behind others, `sql` and `orm` (one pool) for everything else. A plan that was made while a table was small
  * must not scan it once it is large: on `hot` and `lease` only index plans are made.
  */
-export type Database = { sql: Sql; hot: Sql; lease: Sql; orm: Orm; close(): Promise<void> };
+export type Database = {
+  sql: Sql;
+  hot: Sql;
+  lease: Sql;
+  orm: Orm;
+  /** Whose `listen` is heard; null where there is nobody who would tell. */
+  listener: Sql | null;
+  close(): Promise<void>;
+};
+
+export type OpenOptions = {
+  connectionsMax?: number;
+  /** Each transaction may get another session, as with PgBouncer: nothing of a session is set or relied on. */
+  isPooled?: boolean;
+  /** Where to listen: `never` when nothing would be heard, or the address of a way around the pooler. */
+  listenAt?: "never" | { address: DatabaseAddress };
+};
 
 const indexPlansOnly = {
   enable_seqscan: "off",
@@ -24,11 +41,14 @@ const indexPlansOnly = {
   enable_mergejoin: "off",
   enable_bitmapscan: "off",
 };
+const common = { application_name: "fairlead", TimeZone: "UTC" };
 const hotConnections = 6;
 /** The second one is for when the first hangs. */
 const leaseConnections = 2;
 /** A process that is frozen within a transaction must not hold its locks for longer than a lease. */
-const idleInTransactionMs = 10_000;
+const usual = { idle_in_transaction_session_timeout: 10_000 };
+/** Unnamed statements are planned anew each time, with what the tables hold by then: there is nothing to prevent. */
+const sessions = { usual, "by index": { ...usual, ...indexPlansOnly }, pooled: {} } as const;
 const closeTimeoutS = 5;
 /** The driver's own pauses grow to 20 s, in which statements wait instead of failing, and a lease runs out. */
 const reconnectMaxS = 0.25;
@@ -38,50 +58,43 @@ const reconnectMaxS = 0.25;
  * a connection that is lost within a transaction ends the process, or has the rest of the transaction run outside of it
  * on the connection that comes next; and it does not tell how many connections are in use.
  */
-export function openDatabase(address: DatabaseAddress, options: { connectionsMax?: number } = {}): Database {
+export function openDatabase(address: DatabaseAddress, options: OpenOptions = {}): Database {
+  const { connectionsMax = 10, isPooled = false, listenAt } = options;
+  const open = (max: number, session: Session) => openPool(address, { max, session });
+  const sql = open(connectionsMax, isPooled ? "pooled" : "usual");
+  const hot = open(hotConnections, isPooled ? "pooled" : "by index");
+  const lease = open(leaseConnections, isPooled ? "pooled" : "by index");
+  const aside = typeof listenAt === "object" ? openPool(listenAt.address, { max: 1, session: "usual" }) : null;
+  const listener = listenAt === "never" ? null : (aside ?? sql);
+  const pools = [sql, hot, lease, ...(aside === null ? [] : [aside])];
+  const close = async () => {
+    await Promise.all(pools.map((pool) => pool.end({ timeout: closeTimeoutS })));
+  };
+  return { sql, hot, lease, listener, orm: drizzle(sql, { schema }), close };
+}
+
+/** What is set for a session as it begins. A pooler refuses most of it, and keeps no prepared statement for its client. */
+export type Session = "usual" | "by index" | "pooled";
+
+/** One pool of connections, none of which is made before the first statement. */
+export function openPool(address: DatabaseAddress, { max, session }: { max: number; session: Session }): Sql {
+  const { url, options } = readAddress(address);
   const settings: postgres.Options<Record<string, never>> = {
-    max: options.connectionsMax ?? 10,
+    ...options,
+    max,
+    prepare: session !== "pooled",
     idle_timeout: 0,
     connect_timeout: 5,
     backoff: reconnectAfterS,
     max_lifetime: null,
     onnotice: () => undefined,
-    connection: {
-      application_name: "fairlead",
-      TimeZone: "UTC",
-      idle_in_transaction_session_timeout: idleInTransactionMs,
-    },
+    connection: { ...options.connection, ...common, ...sessions[session] },
   };
-  const place = readAddress(address);
-  const open = (own: typeof settings) =>
-    typeof place === "string" ? postgres(place, own) : postgres({ ...place, ...own });
-  const byIndex = { ...settings, connection: { ...settings.connection, ...indexPlansOnly } };
-  const sql = open(settings);
-  const hot = open({ ...byIndex, max: hotConnections });
-  const lease = open({ ...byIndex, max: leaseConnections });
-  const close = async () => {
-    await Promise.all([sql, hot, lease].map((pool) => pool.end({ timeout: closeTimeoutS })));
-  };
-  return { sql, hot, lease, orm: drizzle(sql, { schema }), close };
+  return url === null ? postgres(settings) : postgres(url, settings);
 }
 
 function reconnectAfterS(attempt: number): number {
   return Math.min(reconnectMaxS, 2 ** Math.min(attempt, 10) / 100) * (0.5 + Math.random() / 2);
-}
-
-/** libpq's way to name a unix socket, `postgres://user@/database?host=/directory`, which postgres.js does not know. */
-function readAddress(address: DatabaseAddress): DatabaseAddress {
-  if (typeof address !== "string" || !URL.canParse(address)) return address;
-  const url = new URL(address);
-  const host = url.searchParams.get("host");
-  if (host === null || !host.startsWith("/")) return address;
-  const { username, password, pathname } = url;
-  return {
-    host,
-    database: decodeURIComponent(pathname.slice(1)),
-    username: decodeURIComponent(username),
-    ...(password === "" ? {} : { password: decodeURIComponent(password) }),
-  };
 }
 
 /** True when the statement failed because Postgres could not be reached or went away: worth trying again. */

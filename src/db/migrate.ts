@@ -10,18 +10,15 @@ export type SchemaState = "current" | "missing" | "behind" | "ahead";
 const migrationsFolder = carriedFile("drizzle");
 const lockKey = 7_102_551;
 
-/** Runs `work` while no other process migrates this database. */
+/** Runs `work`, on other connections of the pool, while no other process migrates this database. */
 export async function underMigrationLock<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
-  // Reserving from a pool that has never connected failed now and then on Bun 1.4.5 inside postgres.js ("Cannot access 'closed'").
-  await sql`SELECT 1`;
-  const session = await sql.reserve();
-  try {
-    await session`SELECT pg_advisory_lock(${lockKey})`;
-    return await work();
-  } finally {
-    await session`SELECT pg_advisory_unlock(${lockKey})`;
-    session.release();
-  }
+  // A lock of the transaction and not of the session: behind a pooler a session is nobody's.
+  const outcome = await sql.begin(async (tx) => {
+    await tx`SELECT set_config('idle_in_transaction_session_timeout', '0', true)`;
+    await tx`SELECT pg_advisory_xact_lock(${lockKey})`;
+    return { value: await work() };
+  });
+  return outcome.value;
 }
 
 /** Applies every migration that is missing. The caller holds the migration lock. */

@@ -12,6 +12,10 @@ export const clusterSettings = {
     help: "seconds of silence after which others take over a node's work; it stops its own after two thirds",
   }),
   region: text({ name: "REGION", help: "region of this node; empty: `FLY_REGION`" }),
+  databaseListenUrl: secret({
+    name: "DATABASE_LISTEN_URL",
+    help: "way to the same database around a pooler such as PgBouncer, to hear its notifications; empty: `DATABASE_URL`",
+  }),
   secretKeys: longSecretList({
     name: "SECRET_KEY",
     charsMin: 32,

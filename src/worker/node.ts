@@ -13,6 +13,9 @@ export type NodeOptions = {
   lease?: Partial<LeaseTimes>;
 };
 
+/** How often readers and waiters look for what other nodes do when no notification can be heard. */
+const pollEveryMs = 1_000;
+
 /** This process as a member of the cluster: its lease, what it hears from others, and the tasks of those that vanished. */
 export class Node {
   readonly #options: NodeOptions;
@@ -28,6 +31,7 @@ export class Node {
   #isLate = false;
   #hasPausedWorker = false;
   #unlisten: (() => Promise<void>) | null = null;
+  #poll: ReturnType<typeof setInterval> | null = null;
 
   constructor(options: NodeOptions) {
     this.#options = options;
@@ -44,7 +48,10 @@ export class Node {
     await this.#chores.returnLost("own name", "tasks of an earlier process were queued again");
     await this.#listen();
     await this.#tick();
-    this.#timer = setInterval(() => void this.#tick(), this.#times.renewEveryMs);
+    const { renewEveryMs } = this.#times;
+    // Where nobody tells, the renewal is how a node hears that it shall stop something.
+    const everyMs = engine.db.listener === null ? Math.min(renewEveryMs, pollEveryMs) : renewEveryMs;
+    this.#timer = setInterval(() => void this.#tick(), everyMs);
   }
 
   /** Gives up the lease. Nothing may run on this node any more. */
@@ -52,6 +59,8 @@ export class Node {
     this.#isStopped = true;
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
+    if (this.#poll !== null) clearInterval(this.#poll);
+    this.#poll = null;
     await this.#unlisten?.().catch((fault: unknown) => this.#options.log.debug("unlisten failed", { fault }));
     await this.#renewal;
     await this.#chores.settled();
@@ -60,7 +69,13 @@ export class Node {
 
   async #listen(): Promise<void> {
     const { engine } = this.#options;
-    const subscription = await engine.db.sql.listen(
+    if (engine.db.listener === null) {
+      this.#poll = setInterval(() => {
+        if (engine.view.hasPeers) engine.hub.pokeAll();
+      }, pollEveryMs);
+      return;
+    }
+    const subscription = await engine.db.listener.listen(
       channel,
       (payload) => this.#hear(payload),
       () => engine.hub.pokeAll(),
