@@ -14,10 +14,11 @@ import type { FileStore } from "./files/store.ts";
 import type { Log } from "./log.ts";
 import { Queue } from "./queue/boss.ts";
 import type { Rooms } from "./app-rooms.ts";
-import { buildRunners, type Runners } from "./app-runners.ts";
+import { buildRunners, type RunnerOptions, type Runners } from "./app-runners.ts";
 import { checkHeaders } from "./webhooks/headers.ts";
 import { Sender } from "./webhooks/deliver.ts";
 import { parseNetworks } from "./webhooks/networks.ts";
+import { openText, type SealKey } from "./webhooks/seal.ts";
 import { parseSecrets } from "./webhooks/sign.ts";
 import { Node } from "./worker/node.ts";
 import type { RunnerName } from "./runners/contract.ts";
@@ -38,7 +39,10 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const webhookAllow = parseNetworks(config.webhookAllow);
   const secrets = parseSecrets(config.webhookSecrets);
   const webhookHeaders = checkHeaders(config.webhookHeaders, "/WEBHOOK_HEADERS");
-  const [database, runners] = await openBoth({ config, log, environment });
+  let seals: readonly SealKey[] = [];
+  // The keys may lie in the database, and nothing is run before they are there.
+  const openSealed = (sealed: string) => openText(sealed, seals);
+  const [database, runners] = await openBoth({ config, log, environment, openSealed });
   const { db } = database;
   const queue = await Queue.open(db.sql);
   const engine = createEngine({ db, queue, nodeId: config.nodeName, queueMax: config.queueMax, renders });
@@ -47,6 +51,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const appender = createAppender(engine);
   const files = openStore(config);
   const keys = await openKeys(config, db.sql);
+  seals = keys.seals;
   const worker = new Worker({
     engine,
     finisher,
@@ -186,7 +191,7 @@ function nodeState(config: Config, runners: Runners, worker: Worker) {
 }
 
 /** Database and runners start at once. When one of them cannot, the other is closed again. */
-async function openBoth(options: Omit<BuildOptions, "renders">): Promise<[OpenedDatabase, Runners]> {
+async function openBoth(options: RunnerOptions): Promise<[OpenedDatabase, Runners]> {
   const [database, runners] = await Promise.allSettled([
     openReadyDatabase(options.config, options.log),
     buildRunners(options),

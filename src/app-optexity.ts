@@ -12,7 +12,7 @@ import { registerChild } from "./surfaces/optexity/register-child.ts";
 import { createReportRender } from "./surfaces/optexity/reports.ts";
 import { sweepTaskDirectories } from "./surfaces/optexity/task-directory.ts";
 import type { DeliveryKind } from "./webhooks/delivery-kind.ts";
-import { sealHeaders } from "./webhooks/seal.ts";
+import { sealHeaders, sealText } from "./webhooks/seal.ts";
 
 const bytesPerMb = 1_048_576;
 
@@ -26,6 +26,7 @@ export function optexityDeps(rooms: Rooms, child: ChildIdentity): OptexityDeps {
     automations: runners.automationCatalog,
     controlPlane: controlPlaneOf(config),
     reportsTo: (apiKey) => reportsTo(rooms, apiKey),
+    seal: (text) => sealText(text, rooms.keys.seals[0]),
     child,
     saveDirectory: join(config.dataDir, "optexity"),
     dataDir: config.dataDir,

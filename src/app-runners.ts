@@ -5,6 +5,7 @@ import { removeTree } from "./files/remove.ts";
 import type { Log } from "./log.ts";
 import { AutomationCatalog } from "./runners/automation/catalog.ts";
 import { AutomationRunner } from "./runners/automation/runner.ts";
+import type { OpenSealed } from "./runners/automation/sealed-secrets.ts";
 import { type ContainerRunner, createContainerRunner } from "./runners/container/runner.ts";
 import type { Runner } from "./runners/contract.ts";
 import { functionEnvironment } from "./runners/function/environment.ts";
@@ -27,7 +28,13 @@ export type Runners = {
   close(): Promise<void>;
 };
 
-export type RunnerOptions = { config: Config; log: Log; environment: Readonly<Record<string, string | undefined>> };
+export type RunnerOptions = {
+  config: Config;
+  log: Log;
+  environment: Readonly<Record<string, string | undefined>>;
+  /** Opens the secrets that were stored with a task. */
+  openSealed: OpenSealed;
+};
 
 /** Builds every runner and finds out what this machine can isolate. Throws `EngineError` when what was asked for by name cannot be had. */
 export async function buildRunners(options: RunnerOptions): Promise<Runners> {
@@ -71,6 +78,7 @@ export async function buildRunners(options: RunnerOptions): Promise<Runners> {
     workDirectory: join(config.dataDir, "browsers"),
     chromiumPath: config.chromiumPath,
     environment,
+    openSealed: options.openSealed,
   });
   const close = async () => {
     await Promise.all([functions.close(), scripts.close(), containers.close(), automations.close()]);

@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
+import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { type Service, startService } from "../support/service.ts";
 import { type Report, StubControlPlane } from "./support/control-plane.ts";
 import { ended, hasChromium, jobOf, sleeping, taskOf } from "./support/tasks.ts";
+
+setDefaultTimeout(60_000);
 
 let plane: StubControlPlane;
 let service: Service;

@@ -6,6 +6,7 @@ import type { ParameterLists, SecureParameter } from "./document-model.ts";
 import { isObject } from "./field-reader.ts";
 import type { TaskOrder } from "./messages.ts";
 import { type DeclaredParameters, inputProblems, readSecureParameters, secureProblems } from "./parameters.ts";
+import { type OpenSealed, withSecrets } from "./sealed-secrets.ts";
 
 /** An order that still needs its directory. */
 export type Preparation = { order: Omit<TaskOrder, "directory">; warnings: string[] } | { failure: Failure };
@@ -20,16 +21,19 @@ const outputMbDefault = 10;
 /**
  * Turns a request into the order for a browser process, or says why it cannot be run.
  * `target` names an automation of the catalog; `options.automation` is a document that is run instead of it.
- * `input` is the map of lists; `options.task` holds further fields of an Optexity Task (`task_id`, `secure_parameters`).
+ * `input` is the map of lists; `options.task` holds further fields of an Optexity Task: `task_id`, and `sealed` or open
+ * `secure_parameters`.
  */
 export function prepareOrder(
   request: RunRequest,
   catalog: AutomationCatalog,
-  settings: { nonce: number; navigationTimeoutMs: number },
+  settings: { nonce: number; navigationTimeoutMs: number; openSealed: OpenSealed },
 ): Preparation {
-  const work = workOf(request, catalog);
+  const options = withSecrets(request.options, settings.openSealed);
+  if (options === null) return sealedElsewhere;
+  const work = workOf(request.target, options, catalog);
   if ("failure" in work) return work;
-  const task = isObject(request.options.task) ? request.options.task : {};
+  const task = isObject(options.task) ? options.task : {};
   const input = request.input ?? {};
   const secure = task.secure_parameters ?? null;
   const problems = [
@@ -55,16 +59,28 @@ export function prepareOrder(
   return { order, warnings: work.warnings };
 }
 
-function workOf(request: RunRequest, catalog: AutomationCatalog): Work | { failure: Failure } {
-  const inline = request.options.automation ?? null;
+const sealedElsewhere = {
+  failure: {
+    code: "runner_error",
+    message:
+      "its secure parameters were sealed with a key that this node does not have: give SECRET_KEY the same value on every node, and keep the earlier one behind it",
+  },
+} as const;
+
+function workOf(
+  target: string,
+  options: Record<string, unknown>,
+  catalog: AutomationCatalog,
+): Work | { failure: Failure } {
+  const inline = options.automation ?? null;
   if (inline !== null) return inlineWork(inline);
-  const entry = catalog.current.entries.get(request.target);
+  const entry = catalog.current.entries.get(target);
   if (entry !== undefined)
     return { ...shippedWork(entry), declared: declaredParameters(entry), isShipped: true, warnings: [] };
-  const problem = catalog.current.problems.get(request.target);
-  if (problem !== undefined) return invalid(`the automation "${request.target}" cannot be used: ${problem}`);
+  const problem = catalog.current.problems.get(target);
+  if (problem !== undefined) return invalid(`the automation "${target}" cannot be used: ${problem}`);
   const names = [...catalog.current.entries.keys()].slice(0, shownMax).join(", ");
-  return invalid(`there is no automation "${request.target}"; there are ${names || "none"} (AUTOMATIONS_DIR)`);
+  return invalid(`there is no automation "${target}"; there are ${names || "none"} (AUTOMATIONS_DIR)`);
 }
 
 function inlineWork(inline: unknown): Work | { failure: Failure } {

@@ -7,6 +7,7 @@ import { BrowserProcess } from "./browser-process.ts";
 import type { AutomationCatalog } from "./catalog.ts";
 import { findChromium } from "./find-chromium.ts";
 import { prepareOrder } from "./prepare-order.ts";
+import type { OpenSealed } from "./sealed-secrets.ts";
 
 export type AutomationRunnerOptions = {
   catalog: AutomationCatalog;
@@ -16,6 +17,8 @@ export type AutomationRunnerOptions = {
   chromiumPath: string;
   /** What browser processes see of the environment: never Fairlead's own secrets. `PATH` is needed. */
   environment: Record<string, string>;
+  /** Opens the secrets that were stored with a task. */
+  openSealed: OpenSealed;
   /** How long a browser is kept without a task. */
   idleMs?: number;
   /** Between TERM and KILL. */
@@ -54,12 +57,13 @@ export class AutomationRunner implements Runner {
   }
 
   async #grant(request: RunRequest, sink: RunSink): Promise<GrantOrFailure> {
-    const { catalog, chromiumPath, environment } = this.options;
+    const { catalog, chromiumPath, environment, openSealed } = this.options;
     const found = findChromium(chromiumPath, environment.PATH ?? "");
     if ("problem" in found) return { failure: { code: "automation_error", message: found.problem } };
     this.#nonce += 1;
     const prepared = prepareOrder(request, catalog, {
       nonce: this.#nonce,
+      openSealed,
       navigationTimeoutMs: this.options.navigationTimeoutMs ?? navigationTimeoutMsDefault,
     });
     if ("failure" in prepared) return prepared;

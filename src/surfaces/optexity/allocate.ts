@@ -4,6 +4,7 @@ import { reservePayloadId } from "../../engine/payloads.ts";
 import type { Submission } from "../../engine/submission.ts";
 import type { Manifest } from "../../files/manifest.ts";
 import type { OptexityDeps } from "./deps.ts";
+import { takeSecrets } from "./secrets.ts";
 import { linkTaskDirectory } from "./task-directory.ts";
 import type { Task } from "./wire.ts";
 
@@ -73,7 +74,7 @@ function submissionOf(deps: OptexityDeps, task: Task, { client, dedupKey, isRemo
         timeoutMs: Math.min(deps.wallMs, (task.max_timeout_in_minutes ?? Number.POSITIVE_INFINITY) * 60_000),
         maxAttempts: task.max_retries + 1,
         backoffS,
-        options: optionsOf(task),
+        options: isRemote ? { task: { task_id: task.task_id } } : optionsOf(deps, task),
       },
     ],
     ...(isRemote ? { held: true } : {}),
@@ -83,11 +84,11 @@ function submissionOf(deps: OptexityDeps, task: Task, { client, dedupKey, isRemo
   };
 }
 
-function optionsOf({ task_id, automation, secure_parameters }: Task): Record<string, unknown> {
-  return {
-    task: { task_id, ...(secure_parameters === null ? {} : { secure_parameters }) },
-    ...(automation === null ? {} : { automation }),
-  };
+/** What the run needs; its secrets are stored sealed, and opened for the run alone. */
+function optionsOf(deps: OptexityDeps, task: Task): Record<string, unknown> {
+  const { automation, secrets } = takeSecrets(task);
+  const sealed = secrets === null ? {} : { sealed: deps.seal(JSON.stringify(secrets)) };
+  return { task: { task_id: task.task_id, ...sealed }, ...(automation === null ? {} : { automation }) };
 }
 
 /** What is kept of the task besides the job. Neither its key nor its secrets: details can be read. */

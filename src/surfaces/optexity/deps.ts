@@ -27,6 +27,8 @@ export type OptexityDeps = {
   controlPlane: ControlPlane | null;
   /** Who is told about a task that came with this key; null when nobody is. */
   reportsTo(apiKey: string | null): WebhookSpec | null;
+  /** Makes a secret safe to store; the automation runner opens it. */
+  seal(text: string): string;
   child: ChildIdentity;
   /** Below it every task has a directory of its name. */
   saveDirectory: string;

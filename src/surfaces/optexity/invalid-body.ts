@@ -9,10 +9,14 @@ export type BodyProblem = {
 
 const problemsMax = 100;
 const inputCharsMax = 2_000;
+const secretNames: ReadonlySet<string> = new Set(["secure_parameters", "api_key"]);
 
 /** The 422 of FastAPI: `{"detail": [...]}`. */
 export function invalidBody(problems: BodyProblem[]): Response {
-  const detail = problems.slice(0, problemsMax).map((problem) => ({ ...problem, input: bounded(problem.input) }));
+  const detail = problems.slice(0, problemsMax).map((problem) => {
+    const isSecret = problem.loc.some((part) => secretNames.has(String(part)));
+    return { ...problem, input: isSecret ? null : bounded(problem.input) };
+  });
   return Response.json({ detail }, { status: 422 });
 }
 
@@ -53,8 +57,12 @@ const typeTexts = {
   model_attributes: "dictionary or object to extract fields from",
 };
 
-/** What was sent is shown as it was, unless there is much of it: the answer must not be larger than the question. */
+/** What was sent is shown as it was, less its secrets, unless there is much of it: the answer must not be larger than the question. */
 function bounded(input: unknown): unknown {
-  const text = JSON.stringify(input) ?? "null";
-  return text.length <= inputCharsMax ? input : `${text.slice(0, inputCharsMax)}…`;
+  const text = JSON.stringify(input, withoutSecrets) ?? "null";
+  return text.length <= inputCharsMax ? JSON.parse(text) : `${text.slice(0, inputCharsMax)}…`;
+}
+
+function withoutSecrets(name: string, value: unknown): unknown {
+  return secretNames.has(name) && value !== null ? "***" : value;
 }

@@ -31,6 +31,7 @@ export class Automations implements AsyncDisposable {
       workDirectory: join(this.directory, "work"),
       chromiumPath: process.env.CHROMIUM_PATH ?? "",
       environment: { PATH: searchPath },
+      openSealed: () => null,
       navigationTimeoutMs: 20_000,
       ...rest,
     });
