@@ -4,23 +4,30 @@ import type { Claimed } from "./claimed.ts";
 import { admit } from "./concurrency.ts";
 import type { Engine } from "./context.ts";
 import { deliveryOnStart } from "./deliveries.ts";
-import { announce } from "./notify.ts";
+import { announce, announceQueued } from "./notify.ts";
+import { passOn } from "./pass-on.ts";
 import { tellSubscribers } from "./publish.ts";
 
+/** `taken` is how many messages there were, `hasMore` whether some may still wait. */
+export type Claim = { claimed: Claimed[]; taken: number; hasMore: boolean };
+
 /**
- * Claims up to `most` tasks from a queue in one transaction: messages are fetched and deleted, and the tasks whose turn
- * they name go to running under this node with a fresh run id. Stale messages vanish without a trace.
- * `taken` is how many messages there were: fewer than `most` means that the queue is empty for now.
+ * Claims up to `most` tasks in one transaction: messages are fetched and deleted, and the tasks whose turn they name go
+ * to running under this node with a fresh run id. Stale messages vanish without a trace; what this node cannot run goes
+ * on to where it can. From several queues the most urgent come first. With `nodes` that have free slots, this one
+ * among them, it takes no more than its share.
  */
 export async function claim(
   engine: Engine,
-  queue: string,
+  queues: string | readonly string[],
   most: number,
-): Promise<{ claimed: Claimed[]; taken: number }> {
-  const { rows, taken } = await engine.db.hot.begin(async (tx) => {
-    const messages = await engine.queue.take(tx, queue, most);
+  nodes = 1,
+): Promise<Claim> {
+  const { rows, taken, hasMore, passed } = await engine.db.hot.begin(async (tx) => {
+    const { messages, hasMore } = await takeFrom(engine, tx, queues, most, nodes);
     const admitted = messages.length === 0 ? [] : await admit(tx, messages);
-    const begun = admitted.length === 0 ? [] : await begin(engine, tx, admitted);
+    const found = admitted.length === 0 ? [] : await begin(engine, tx, admitted);
+    const { rows: begun, passed } = await passOn(engine, tx, found, admitted);
     for (const { webhook, is_first, job_id } of begun)
       if (webhook?.includes('"started"') && is_first) await deliveryOnStart(engine, tx, job_id, webhook);
     await announce(
@@ -28,9 +35,10 @@ export async function claim(
       tx,
       begun.map((row) => ({ kind: "job", jobId: row.job_id })),
     );
-    return { rows: begun, taken: messages.length };
+    if (passed.length > 0) await announceQueued(engine, tx, passed);
+    return { rows: begun, taken: messages.length, hasMore, passed };
   });
-  engine.view.waiting = Math.max(0, engine.view.waiting - taken);
+  engine.view.waiting = Math.max(0, engine.view.waiting - taken + passed.length);
   if (rows.some((row) => row.webhook !== null)) engine.onDelivery();
   for (const row of rows) {
     tellSubscribers(
@@ -41,7 +49,15 @@ export async function claim(
       null,
     );
   }
-  return { claimed: rows.map(claimedOf), taken };
+  return { claimed: rows.map(claimedOf), taken, hasMore };
+}
+
+async function takeFrom(engine: Engine, tx: Runs, queues: string | readonly string[], most: number, nodes: number) {
+  const only = typeof queues === "string" ? queues : queues.length === 1 ? queues[0] : undefined;
+  if (only === undefined || nodes > 1)
+    return engine.queue.takeShare(tx, typeof queues === "string" ? [queues] : queues, most, nodes);
+  const messages = await engine.queue.take(tx, only, most);
+  return { messages, hasMore: messages.length === most };
 }
 
 type Row = {
@@ -61,6 +77,7 @@ type Row = {
   options: string | null;
   limits: string | null;
   payload_id: number | null;
+  requires: string | null;
   traceparent: string | null;
   surface: string;
   task_count: number;
@@ -97,7 +114,7 @@ WITH x AS (
   FROM x WHERE k.job_id = x.j AND k.index = x.t AND k.turn = x.n
     AND k.run_id IS NOT DISTINCT FROM x.nobody AND k.finished_at IS NOT DISTINCT FROM x.never
   RETURNING k.job_id, k.index, k.runner, k.target, k.turn, k.run_id, k.attempt, k.max_attempts, k.backoff_s, k.lost_runs, k.priority,
-    k.timeout_ms, k.options, k.limits, k.input AS own_input, k.queued_at, k.started_at AS begun_at, x.o
+    k.timeout_ms, k.options, k.limits, k.requires, k.input AS own_input, k.queued_at, k.started_at AS begun_at, x.o
 ), job AS (
   UPDATE jobs SET status = 'running', started_at = coalesce(jobs.started_at, now()), last_seq = last_seq + 1
   FROM picked WHERE jobs.id = picked.job_id
@@ -108,7 +125,7 @@ WITH x AS (
   SELECT job_id, last_seq, 1, run_id, now(), ('[{"k":"status","t":' || index || ',"d":{"status":"running","attempt":' || attempt || '}}]')::json FROM job
 )
 SELECT job_id, index, runner, target, turn, run_id, attempt, max_attempts, backoff_s, lost_runs, priority, timeout_ms,
-  options::text AS options, limits::text AS limits,
+  options::text AS options, limits::text AS limits, requires::text AS requires,
   coalesce(own_input, CASE WHEN index = 0 THEN job_input ELSE (
     SELECT q.output FROM tasks q WHERE q.job_id = job.job_id AND q.index = job.index - 1) END, 'null'::json)::text AS input,
   payload_id, traceparent, surface, webhook::text AS webhook, concurrency_key IS NOT NULL AS keyed, is_first,

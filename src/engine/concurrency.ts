@@ -67,19 +67,19 @@ export async function freeKey(tx: Runs, key: string, max: number): Promise<Put[]
   const free = max - (await countRunning(tx, key));
   if (free <= 0) return [];
   const rows = await tx.unsafe<
-    { job_id: string; index: number; turn: number; runner: string; priority: number; max: number }[]
+    { job_id: string; index: number; turn: number; queue: string; priority: number; max: number }[]
   >(
     `UPDATE tasks t SET parked = false FROM (
        SELECT k.job_id, k.index, j.concurrency_max AS max FROM jobs j JOIN tasks k ON k.job_id = j.id
        WHERE j.concurrency_key = $1 AND j.finished_at IS NULL AND j.status = 'queued' AND k.parked AND k.status = 'queued'
        ORDER BY j.priority, j.queued_at LIMIT $2) p
      WHERE t.job_id = p.job_id AND t.index = p.index
-     RETURNING t.job_id, t.index, t.turn, t.runner, t.priority, p.max`,
+     RETURNING t.job_id, t.index, t.turn, coalesce(t.need, t.runner) AS queue, t.priority, p.max`,
     [key, free],
     { prepare: true },
   );
   return rows.map((row) => ({
-    queue: row.runner,
+    queue: row.queue,
     jobId: row.job_id,
     task: row.index,
     turn: row.turn,

@@ -3,6 +3,8 @@ import type { Queue } from "../queue/boss.ts";
 import type { Claimed } from "./claimed.ts";
 import type { Render } from "./deliveries.ts";
 import type { Hub } from "./hub.ts";
+import type { NeedBook } from "./need-book.ts";
+import type { Requires } from "./needs.ts";
 import type { Tally } from "./tally.ts";
 
 /**
@@ -10,11 +12,16 @@ import type { Tally } from "./tally.ts";
  * says no, `run` uses it once the job is committed, `release` gives it back when it was not.
  */
 export type FastLane = {
-  reserve(runner: string, target: string, priority: number): boolean;
+  /** `inPlaceOf` names a run whose end this follows on: it may have that run's slot. */
+  reserve(runner: string, target: string, options?: { requires?: Requires | null; inPlaceOf?: string }): boolean;
   run(task: Claimed): void;
   release(runner: string): void;
   /** A message was put in this queue. */
   wake(queue: string): void;
+  /** Whether this node has and knows what it takes; an empty `target` is one that it need not know. */
+  canRun(runner: string, target: string): boolean;
+  /** Whether this node is what is asked for. */
+  offers(requires: Requires | null): boolean;
 };
 
 /** What every engine function works with. */
@@ -25,6 +32,7 @@ export type Engine = {
   /** Names this process among those that listen; without colons. */
   self: string;
   hub: Hub;
+  needs: NeedBook;
   /** Waiting tasks above which submissions are refused. */
   queueMax: number;
   /** Absent on a node that does no work. */
@@ -51,4 +59,8 @@ export type View = {
   paused: ReadonlySet<string>;
   draining: boolean;
   maintenance: boolean;
+  /** Other nodes that had free slots when this one last asked, by runner; all of them taken together. */
+  idlePeers: Readonly<Record<string, PeerSlots>>;
 };
+
+export type PeerSlots = { nodes: number; used: number; limit: number };

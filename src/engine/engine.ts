@@ -3,6 +3,7 @@ import type { Queue } from "../queue/boss.ts";
 import type { Engine } from "./context.ts";
 import type { Render } from "./deliveries.ts";
 import { Hub } from "./hub.ts";
+import { createNeedBook } from "./need-book.ts";
 import { createOutputNotices } from "./output-notices.ts";
 import { createTally } from "./tally.ts";
 
@@ -18,12 +19,13 @@ export function createEngine(options: {
     ...options,
     self: crypto.randomUUID(),
     hub: new Hub(),
+    needs: createNeedBook(options.db.sql, options.queue),
     lane: null,
     onDelivery: () => undefined,
     onOutput: () => undefined,
     onStop: () => undefined,
     // Until the first renewal tells, others are assumed to listen.
-    view: { hasPeers: true, waiting: 0, paused: new Set(), draining: false, maintenance: false },
+    view: { hasPeers: true, waiting: 0, paused: new Set(), draining: false, maintenance: false, idlePeers: {} },
     tally: createTally(),
   };
   engine.onOutput = createOutputNotices(engine).note;

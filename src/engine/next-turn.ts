@@ -3,6 +3,7 @@ import type { Put } from "../queue/boss.ts";
 import type { Claimed } from "./claimed.ts";
 import type { Engine } from "./context.ts";
 import type { Ending } from "./ending.ts";
+import { knownTarget, type Requires } from "./needs.ts";
 
 /** What a job's next turn needs of its row. */
 export type JobFacts = {
@@ -23,25 +24,31 @@ export async function queueNext(
   engine: Engine,
   tx: Runs,
   task: Claimed,
-  { ending, job, link }: { ending: Ending; job: JobFacts; link: Link | null },
+  { ending, job, link, need }: { ending: Ending; job: JobFacts; link: Link | null; need: string | null },
   reserved: string[],
 ): Promise<Next> {
   if (ending.kind === "again") {
     const startAt = ending.delayS > 0 ? new Date(Date.now() + ending.delayS * 1000) : null;
-    return { message: messageOf(task, task.index, task.turn + 1, task.runner, job, startAt), start: null };
+    return { message: messageOf(task, task.index, task.turn + 1, need ?? task.runner, job, startAt), start: null };
   }
   if (link === null) throw new Error(`job ${task.jobId} has no queued task ${task.index + 1} to go on with`);
-  const startsHere = link.requires === null && engine.lane?.reserve(link.runner, link.target, job.priority) === true;
-  if (!startsHere) return queueLink(tx, task, link, job);
+  if (!startsHere(engine, task, link)) return queueLink(tx, task, link, job);
   reserved.push(link.runner);
   return startLink(engine, tx, linkClaimed(task, link, ending.outputJson));
+}
+
+function startsHere(engine: Engine, task: Claimed, link: Link): boolean {
+  const options = link.options === null ? null : (JSON.parse(link.options) as { automation?: unknown });
+  const requires = link.requires === null ? null : (JSON.parse(link.requires) as Requires);
+  const target = knownTarget(link.runner, link.target, options);
+  return engine.lane?.reserve(link.runner, target, { requires, inPlaceOf: task.runId }) === true;
 }
 
 /** The link after `task`, if that is what its run's end leads to. Its row is safe from others once the task's is locked. */
 export async function findLink(tx: Runs, task: Claimed, ending: Ending): Promise<Link | null> {
   if (ending.kind === "again" || ending.status !== "succeeded" || task.index === task.taskCount - 1) return null;
   const [link] = await tx.unsafe<Link[]>(
-    `SELECT runner, target, turn, timeout_ms, max_attempts, backoff_s, options::text, limits::text, input::text, requires::text
+    `SELECT runner, target, turn, timeout_ms, max_attempts, backoff_s, options::text, limits::text, input::text, requires::text, need
      FROM tasks WHERE job_id = $1 AND index = $2 AND status = 'queued'`,
     [task.jobId, task.index + 1],
     { prepare: true },
@@ -61,6 +68,7 @@ export type Link = {
   limits: string | null;
   input: string | null;
   requires: string | null;
+  need: string | null;
 };
 
 async function queueLink(tx: Runs, task: Claimed, link: Link, job: JobFacts): Promise<Next> {
@@ -68,7 +76,7 @@ async function queueLink(tx: Runs, task: Claimed, link: Link, job: JobFacts): Pr
   await tx.unsafe("UPDATE tasks SET queued_at = now() WHERE job_id = $1 AND index = $2", [task.jobId, index], {
     prepare: true,
   });
-  return { message: messageOf(task, index, link.turn, link.runner, job, null), start: null };
+  return { message: messageOf(task, index, link.turn, link.need ?? link.runner, job, null), start: null };
 }
 
 async function startLink(engine: Engine, tx: Runs, start: Claimed): Promise<Next> {
@@ -108,13 +116,13 @@ function messageOf(
   task: Claimed,
   index: number,
   turn: number,
-  runner: string,
+  queue: string,
   job: JobFacts,
   startAt: Date | null,
 ): Put {
   const keyed = job.concurrency_key !== null && index === task.index;
   return {
-    queue: runner,
+    queue,
     jobId: task.jobId,
     task: index,
     turn,

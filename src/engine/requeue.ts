@@ -3,6 +3,7 @@ import { EngineError } from "../errors.ts";
 import type { Put } from "../queue/boss.ts";
 import type { Engine } from "./context.ts";
 import { addEvents } from "./events.ts";
+import { type Need, needQueue, type Requires } from "./needs.ts";
 import { type NewEvent, statusEvent } from "./history.ts";
 import { announce, announceQueued } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
@@ -42,6 +43,7 @@ export async function retry(
   options: { fromTask?: number; inputJson?: string } = {},
 ): Promise<void> {
   const from = options.fromTask ?? 0;
+  await ensureNeeds(engine, jobId);
   await requeue(engine, jobId, async (tx, job) => {
     if (!isFinal(job.status))
       throw new EngineError("not_final", `Job ${jobId} is ${job.status}: only a final job can be retried`);
@@ -62,6 +64,20 @@ export async function retry(
     await restartDeadline(tx, jobId);
     return { task: from, event: statusEvent(from, "queued", { reason: "retry" }) };
   });
+}
+
+/** The needs of a job that had ended may have been forgotten. */
+async function ensureNeeds(engine: Engine, jobId: string): Promise<void> {
+  const rows = await engine.db.sql<
+    (Omit<Need, "requires"> & { target: string; need: string; requires: string | null })[]
+  >`
+    SELECT runner, target, need, requires::text FROM tasks WHERE job_id = ${jobId} AND need IS NOT NULL`;
+  const needs = rows.flatMap(({ runner, target, need, requires }): Need[] => {
+    const asked = requires === null ? null : (JSON.parse(requires) as Requires);
+    const ways = ["", target, null].map((known) => ({ runner, target: known, requires: asked }));
+    return ways.filter((way) => needQueue(way) === need);
+  });
+  if (needs.length > 0) await engine.needs.ensure(needs);
 }
 
 /** A chain that begins now has all of its time, whenever it was submitted. */
@@ -119,15 +135,15 @@ async function lockJob(tx: Runs, jobId: string): Promise<Row> {
 }
 
 async function messageFor(tx: Runs, jobId: string, index: number, job: Row): Promise<Put> {
-  const [task] = await tx.unsafe<{ runner: string; turn: number; not_before: Date | null }[]>(
-    "SELECT runner, turn, not_before FROM tasks WHERE job_id = $1 AND index = $2",
+  const [task] = await tx.unsafe<{ queue: string; turn: number; not_before: Date | null }[]>(
+    "SELECT coalesce(need, runner) AS queue, turn, not_before FROM tasks WHERE job_id = $1 AND index = $2",
     [jobId, index],
   );
   if (task === undefined) throw new Error(`job ${jobId} has no task ${index}`);
   const concurrency =
     job.concurrency_key === null ? {} : { concurrency: { key: job.concurrency_key, max: job.concurrency_max ?? 1 } };
   return {
-    queue: task.runner,
+    queue: task.queue,
     jobId,
     task: index,
     turn: task.turn,

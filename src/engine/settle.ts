@@ -60,7 +60,10 @@ async function settleIn(engine: Engine, tx: Runs, task: Claimed, asked: Ending, 
   if (job === null) throw new Error(`job ${task.jobId} has a task that runs and no row`);
   const { ending, events } = await verdict(tx, task, asked, ended.stopReason);
   const end = endOfJob(task, ending);
-  const next = end === null ? await queueNext(engine, tx, task, { ending, job, link }, report.reserved) : nothing;
+  const next =
+    end === null
+      ? await queueNext(engine, tx, task, { ending, job, link, need: ended.need }, report.reserved)
+      : nothing;
   if (end !== null) await endJob(tx, task, end);
   else if (ending.kind === "again") await tx.unsafe("UPDATE jobs SET status = 'queued' WHERE id = $1", [task.jobId]);
   events.unshift(...report.last);
@@ -134,10 +137,10 @@ async function endRun(
   task: Claimed,
   ending: Ending,
   facts: RunFacts | null,
-): Promise<{ stopReason: string | null } | null> {
+): Promise<{ stopReason: string | null; need: string | null } | null> {
   const again = ending.kind === "again";
   const uncharged = again && !ending.charged;
-  const [row] = await tx.unsafe<{ stopReason: string | null }[]>(
+  const [row] = await tx.unsafe<{ stopReason: string | null; need: string | null }[]>(
     `WITH done AS (
        UPDATE tasks SET status = $4, output = $5::text::json, error = $6::text::json,
          finished_at = CASE WHEN $7 THEN NULL ELSE now() END, run_id = NULL,
@@ -146,12 +149,12 @@ async function endRun(
          queued_at = CASE WHEN $7 THEN now() ELSE queued_at END,
          not_before = CASE WHEN $7 AND $10::float8 > 0 THEN now() + make_interval(secs => $10::float8) END
        WHERE job_id = $1 AND index = $2 AND run_id = $3::uuid AND status = 'running'
-       RETURNING turn - CASE WHEN $7 THEN 1 ELSE 0 END AS turn, attempt + CASE WHEN $8 THEN 1 ELSE 0 END AS attempt, node_id, started_at, stop_reason
+       RETURNING turn - CASE WHEN $7 THEN 1 ELSE 0 END AS turn, attempt + CASE WHEN $8 THEN 1 ELSE 0 END AS attempt, node_id, started_at, stop_reason, need
      ), ran AS (
      INSERT INTO runs (run_id, job_id, task_index, turn, attempt, node_id, outcome, error, facts, queued_at, started_at, finished_at)
      SELECT $3::uuid, $1, $2, turn, attempt, coalesce(node_id, 'elsewhere'), $9, $6::text::json, $11::text::json, to_timestamp($12::float8 / 1000), started_at, now() FROM done
      )
-     SELECT stop_reason AS "stopReason" FROM done`,
+     SELECT stop_reason AS "stopReason", need FROM done`,
     [
       task.jobId,
       task.index,

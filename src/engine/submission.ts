@@ -1,4 +1,5 @@
 import type { RunnerName } from "../runners/contract.ts";
+import type { Requires } from "./needs.ts";
 
 /** One task as it was asked for. */
 export type TaskSpec = {
@@ -10,7 +11,8 @@ export type TaskSpec = {
   backoffS: number;
   limits?: Record<string, unknown>;
   options?: Record<string, unknown>;
-  requires?: Record<string, unknown>;
+  /** What it asks of the node that runs it. */
+  requires?: Requires;
 };
 
 /** Who is told about a job, and how. `sealed` holds encrypted headers; `kind` chooses the body that is sent. */

@@ -3,6 +3,7 @@ import type { RunnerName } from "../runners/contract.ts";
 import type { Claimed } from "./claimed.ts";
 import type { FastLane, Engine } from "./context.ts";
 import { linesJson, statusEvent } from "./history.ts";
+import { knownTarget, needOf, needQueue } from "./needs.ts";
 import type { Submission, TaskSpec } from "./submission.ts";
 
 /** A submission with everything decided: its rows, and what happens once they are committed. */
@@ -48,10 +49,11 @@ function rowsOf(engine: Engine, id: string, submission: Submission, first: TaskS
 function laneFor(engine: Engine, submission: Submission, first: TaskSpec): FastLane | null {
   const delayed = submission.runAt !== undefined && submission.runAt.getTime() > Date.now();
   if (engine.lane === null || submission.held === true || delayed) return null;
-  if (submission.concurrency !== undefined || first.requires !== undefined) return null;
+  if (submission.concurrency !== undefined) return null;
   // Whoever wants to be told of the start is told by the claim.
   if (submission.webhook?.events.includes("started") === true) return null;
-  return engine.lane.reserve(first.runner, first.target, submission.priority) ? engine.lane : null;
+  const target = knownTarget(first.runner, first.target, first.options ?? null);
+  return engine.lane.reserve(first.runner, target, { requires: first.requires ?? null }) ? engine.lane : null;
 }
 
 function claimedAtOnce(id: string, submission: Submission, first: TaskSpec): Claimed {
@@ -84,7 +86,7 @@ function claimedAtOnce(id: string, submission: Submission, first: TaskSpec): Cla
 
 function messageFor(id: string, submission: Submission, first: TaskSpec): Put {
   return {
-    queue: first.runner satisfies RunnerName,
+    queue: needOfTask(first) ?? (first.runner satisfies RunnerName),
     jobId: id,
     task: 0,
     turn: 1,
@@ -144,12 +146,18 @@ function taskRows(
       limits: text(task.limits),
       options: text(task.options),
       requires: text(task.requires),
+      need: needOfTask(task),
       first: index === 0 && submission.held !== true,
       not_before: index === 0 ? submission.runAt?.toISOString() : undefined,
       run_id: starts ? start.runId : undefined,
       node_id: starts ? engine.nodeId : undefined,
     };
   });
+}
+
+function needOfTask({ runner, requires }: TaskSpec): string | undefined {
+  const need = needOf(runner, requires);
+  return need === null ? undefined : needQueue(need);
 }
 
 function text(value: unknown): string | undefined {

@@ -19,13 +19,13 @@ WITH x AS (
   RETURNING id
 ), work AS (
   INSERT INTO tasks (job_id, index, runner, target, status, priority, attempt, max_attempts, backoff_s, timeout_ms,
-    limits, options, requires, queued_at, not_before, started_at, run_id, node_id)
+    limits, options, requires, need, queued_at, not_before, started_at, run_id, node_id)
   SELECT t.job_id, t.index, t.runner, t.target, t.status, t.priority, CASE WHEN t.status = 'running' THEN 1 ELSE 0 END,
-    t.max_attempts, t.backoff_s, t.timeout_ms, t.limits::json, t.options::json, t.requires::json,
+    t.max_attempts, t.backoff_s, t.timeout_ms, t.limits::json, t.options::json, t.requires::json, t.need,
     CASE WHEN t.first THEN now() END, t.not_before, CASE WHEN t.status = 'running' THEN now() END, t.run_id, t.node_id
   FROM json_to_recordset($2::text::json) AS t(
     job_id text, index int, runner text, target text, status text, priority int, max_attempts int, backoff_s int,
-    timeout_ms int, limits text, options text, requires text, first boolean, not_before timestamptz, run_id uuid, node_id text)
+    timeout_ms int, limits text, options text, requires text, need text, first boolean, not_before timestamptz, run_id uuid, node_id text)
   JOIN inserted ON inserted.id = t.job_id
 ), logged AS (
   INSERT INTO events (job_id, seq, count, at, lines)

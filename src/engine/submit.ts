@@ -2,6 +2,7 @@ import { isPassingFault, type Runs } from "../db/client.ts";
 import { EngineError } from "../errors.ts";
 import { createBatcher } from "./batch.ts";
 import type { Engine } from "./context.ts";
+import { needOf } from "./needs.ts";
 import { announceQueued } from "./notify.ts";
 import { insertPayloads } from "./payloads.ts";
 import { prepare, type Prepared } from "./submit-rows.ts";
@@ -40,7 +41,10 @@ export function createSubmitter(engine: Engine): Submitter {
     async submit(submission) {
       refuseWhenFull(engine, 1);
       const writer = submission.dedup === undefined ? batcher : deduplicated;
-      const outcome = await writer.add(submission).catch(refusalOf);
+      const ready = needsQueue(submission) ? ensureNeeds(engine, [submission]) : null;
+      const outcome = await (ready === null ? writer.add(submission) : ready.then(() => writer.add(submission))).catch(
+        refusalOf,
+      );
       if (outcome instanceof Error) throw outcome;
       return outcome;
     },
@@ -48,7 +52,9 @@ export function createSubmitter(engine: Engine): Submitter {
       refuseWhenFull(engine, submissions.length);
       if (submissions.some(({ dedup }) => dedup !== undefined))
         throw new EngineError("unsupported", "Jobs with a dedup key cannot be part of an atomic batch");
-      const outcome = await submitAtomically(engine, submissions).catch(refusalOf);
+      const outcome = await ensureNeeds(engine, submissions)
+        .then(() => submitAtomically(engine, submissions))
+        .catch(refusalOf);
       if (outcome instanceof Error) throw outcome;
       return outcome;
     },
@@ -56,6 +62,18 @@ export function createSubmitter(engine: Engine): Submitter {
       await Promise.all([batcher.idle(), deduplicated.idle()]);
     },
   };
+}
+
+function needsQueue({ tasks }: Submission): boolean {
+  return tasks.some(({ requires }) => requires !== undefined);
+}
+
+/** What tasks ask of their node has a queue before they are written. */
+async function ensureNeeds(engine: Engine, submissions: readonly Submission[]): Promise<void> {
+  const needs = submissions.flatMap(({ tasks }) =>
+    tasks.flatMap(({ runner, requires }) => needOf(runner, requires) ?? []),
+  );
+  if (needs.length > 0) await engine.needs.ensure(needs);
 }
 
 /** What a caller is told when its job could not be written. */

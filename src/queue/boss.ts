@@ -1,4 +1,4 @@
-import { type Db, PgBoss } from "pg-boss";
+import { type Db, type JobInsert, PgBoss } from "pg-boss";
 import type { Runs, Sql } from "../db/client.ts";
 
 /** What a message says: which task, and in which turn. Bodies never travel in messages. */
@@ -53,7 +53,6 @@ export class Queue {
 
   /** Puts messages in the transaction `tx`; they can be claimed once it has committed. */
   async put(tx: Runs, messages: readonly Put[]): Promise<void> {
-    const db = adapter(tx);
     for (const [queue, group] of groupedByQueue(messages)) {
       const rows = group.map((message, at) => ({
         // Ids that grow with time keep the order of messages that were put in one transaction.
@@ -67,24 +66,58 @@ export class Queue {
         priority: -message.priority,
         startAfter: message.startAt ?? arrivalOffset(at, group.length),
       }));
-      await this.#boss.insert(queue, rows, { db });
+      if (isCommon(queue)) await this.#boss.insert(queue, rows, { db: adapter(tx) });
+      else await this.#putRare(tx, queue, rows);
     }
+  }
+
+  /** Makes queues, in the transaction `tx`. Those that are there stay as they are. */
+  async create(tx: Runs, queues: readonly string[]): Promise<void> {
+    await tx.unsafe(`SELECT ${queueSchema}.create_queue(name, '{"policy":"standard"}') FROM unnest($1::text[]) name`, [
+      queues.toSorted(),
+    ]);
+  }
+
+  /** Removes queues with whatever is left in them, in the transaction `tx`. */
+  async drop(tx: Runs, queues: readonly string[]): Promise<void> {
+    await tx.unsafe(`SELECT ${queueSchema}.delete_queue(name) FROM unnest($1::text[]) name`, [queues.toSorted()]);
   }
 
   /** Takes up to `most` messages that are due, best priority first, and deletes them, all in the transaction `tx`. */
   async take(tx: Runs, queue: string, most: number): Promise<Message[]> {
     const rows = await tx.unsafe<Row[]>(takeSql, [queue, most], { prepare: true });
-    // A DELETE promises no order.
-    return rows.sort(byTurn).map(({ data }) => ({
-      jobId: data.j,
-      task: data.t,
-      turn: data.n,
-      ...(data.c ? { concurrency: data.c } : {}),
-    }));
+    return messagesOf(rows);
+  }
+
+  /**
+   * As `take`, from several queues at once, best priority first over all of them, and no more than one node's share:
+   * what waits divided by `nodes`, at least one. Those that share a place by a key are not shared out: two claims at once
+   * would decide by chance which comes first. `hasMore`: some stayed where they were.
+   */
+  async takeShare(
+    tx: Runs,
+    queues: readonly string[],
+    most: number,
+    nodes: number,
+  ): Promise<{ messages: Message[]; hasMore: boolean }> {
+    const rows = await tx.unsafe<(Row & { waiting: number })[]>(takeShareSql, [queues as string[], most, nodes], {
+      prepare: true,
+    });
+    const hasMore = rows.length > 0 && (rows[0]?.waiting ?? 0) > rows.length;
+    return { messages: messagesOf(rows), hasMore: hasMore || rows.length === most };
   }
 
   async close(): Promise<void> {
     await this.#boss.stop({ graceful: false });
+  }
+
+  /**
+   * pg-boss puts nothing, silently, where there is no such queue. And it names the queue in the text of its statement:
+   * those of rare queues are not worth keeping on every connection.
+   */
+  async #putRare(tx: Runs, queue: string, rows: JobInsert[]): Promise<void> {
+    const ids = await this.#boss.insert(queue, rows, { db: adapter(tx, false), returnId: true });
+    if (ids?.length !== rows.length) throw new Error(`the queue ${queue} is gone`);
   }
 }
 
@@ -98,6 +131,41 @@ DELETE FROM ${queueSchema}.job WHERE name = $1 AND id = ANY (ARRAY(
   WHERE name = $1 AND state < 'active' AND NOT blocked AND start_after <= now()
   ORDER BY priority DESC, created_on LIMIT $2 FOR UPDATE SKIP LOCKED))
 RETURNING id, data, priority AS p, created_on::text AS at`;
+
+/**
+ * First who would be next, over all queues, as many as all nodes could take; then of each queue as many as are among
+ * this node's share. Those that another claim holds are passed over, for the ones behind them.
+ */
+const takeShareSql = `
+WITH heads AS MATERIALIZED (
+  SELECT q.name, head.priority, head.created_on, head.keyed
+  FROM unnest($1::text[]) AS q(name) CROSS JOIN LATERAL (
+    SELECT priority, created_on, data->'c' IS NOT NULL AS keyed FROM ${queueSchema}.job j
+    WHERE j.name = q.name AND state < 'active' AND NOT blocked AND start_after <= now()
+    ORDER BY priority DESC, created_on LIMIT $2::int * $3::int) head
+  ORDER BY head.priority DESC, head.created_on LIMIT $2::int * $3::int
+), share AS (
+  SELECT name FROM heads ORDER BY priority DESC, created_on
+  LIMIT (SELECT CASE WHEN bool_or(keyed) THEN $2::int ELSE least($2::int, greatest(1, ceil(count(*) / $3::float8)::int)) END FROM heads)
+), quota AS (
+  SELECT name, count(*) AS count FROM share GROUP BY name
+), picked AS MATERIALIZED (
+  SELECT mine.name, mine.id FROM quota CROSS JOIN LATERAL (
+    SELECT j.name, j.id FROM ${queueSchema}.job j
+    WHERE j.name = quota.name AND state < 'active' AND NOT blocked AND start_after <= now()
+    ORDER BY priority DESC, created_on LIMIT quota.count FOR UPDATE SKIP LOCKED) mine
+)
+DELETE FROM ${queueSchema}.job j USING picked WHERE j.name = picked.name AND j.id = picked.id
+RETURNING j.id, j.data, j.priority AS p, j.created_on::text AS at, (SELECT count(*)::int FROM heads) AS waiting`;
+
+/** SQL: those of the queues `$names` (an array) whose next message has been due for so many seconds. */
+export function overdueSql(names: string, seconds: string): string {
+  return `SELECT q.name FROM unnest(${names}) AS q(name) CROSS JOIN LATERAL (
+    SELECT start_after FROM ${queueSchema}.job j
+    WHERE j.name = q.name AND state < 'active' AND NOT blocked AND start_after <= now()
+    ORDER BY priority DESC, created_on LIMIT 1) head
+  WHERE head.start_after <= now() - make_interval(secs => ${seconds})`;
+}
 
 /** Names of the queues among `queues` that hold a message which is due. One statement, whatever their length. */
 export async function queuesWithWork(sql: Runs, queues: readonly string[]): Promise<string[]> {
@@ -116,14 +184,29 @@ function bossOn(sql: Runs, options: { migrate: boolean }): PgBoss {
   return boss;
 }
 
-function adapter(runs: Runs): Db {
+function adapter(runs: Runs, prepare = true): Db {
   return {
     async executeSql(text, values) {
       // Several statements in one text need the simple protocol, which knows no parameters.
       if (values === undefined || values.length === 0) return { rows: (await runs.unsafe(text)).flat() };
-      return { rows: [...(await runs.unsafe(text, values as never[], { prepare: true }))] };
+      return { rows: [...(await runs.unsafe(text, values as never[], { prepare }))] };
     },
   };
+}
+
+/** Of the few that are there from the start; others have a name with a slash. */
+function isCommon(queue: string): boolean {
+  return !queue.includes("/");
+}
+
+/** A DELETE promises no order. */
+function messagesOf(rows: Row[]): Message[] {
+  return rows.sort(byTurn).map(({ data }) => ({
+    jobId: data.j,
+    task: data.t,
+    turn: data.n,
+    ...(data.c ? { concurrency: data.c } : {}),
+  }));
 }
 
 function byTurn(a: Row, b: Row): number {

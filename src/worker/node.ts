@@ -1,8 +1,19 @@
 import type { Engine } from "../engine/context.ts";
-import { type LeaseTimes, leaseTimes, type NodeState, register, type Renewal, renew, resign } from "../engine/lease.ts";
+import {
+  type LeaseTimes,
+  leaseTimes,
+  type NodeState,
+  reclaim,
+  register,
+  type Renewal,
+  renew,
+  resign,
+  type WorkState,
+} from "../engine/lease.ts";
 import { channel, decode } from "../engine/notify.ts";
 import type { Log } from "../log.ts";
 import { Chores } from "./chores.ts";
+import { ClaimWatch, type WatchTimes } from "./claim-watch.ts";
 import type { Worker } from "./worker.ts";
 
 export type NodeOptions = {
@@ -11,6 +22,7 @@ export type NodeOptions = {
   log: Log;
   state(): NodeState;
   lease?: Partial<LeaseTimes>;
+  watch?: Partial<WatchTimes>;
 };
 
 /** How often readers and waiters look for what other nodes do when no notification can be heard. */
@@ -22,6 +34,7 @@ export class Node {
   readonly #times: LeaseTimes;
   readonly #bootId = crypto.randomUUID();
   readonly #chores: Chores;
+  readonly #watch: ClaimWatch | null;
   #timer: ReturnType<typeof setInterval> | null = null;
   #renewal: Promise<void> | null = null;
   #renewAgain = false;
@@ -32,17 +45,26 @@ export class Node {
   #hasPausedWorker = false;
   #unlisten: (() => Promise<void>) | null = null;
   #poll: ReturnType<typeof setInterval> | null = null;
+  #needsStamp = "0";
+  #reading: Promise<void> | null = null;
 
   constructor(options: NodeOptions) {
     this.#options = options;
     this.#times = { ...leaseTimes, ...options.lease };
     this.#chores = new Chores(options);
+    this.#watch = options.worker === null ? null : new ClaimWatch(options.worker, options.log, options.watch);
+    if (options.worker !== null) options.worker.onNewNeed = () => void this.#readNeeds("");
+  }
+
+  /** Why this node takes no work though it should; null while it is well. */
+  get complaint(): string | null {
+    return this.#watch?.complaint ?? null;
   }
 
   /** Takes the node's name, returns what an earlier process of that name left running, and keeps the lease. */
   async start(): Promise<void> {
-    const { engine, state } = this.#options;
-    const { maintenance } = await register(engine.db.lease, engine.nodeId, this.#bootId, state(), this.#times);
+    const { engine } = this.#options;
+    const { maintenance } = await register(engine.db.lease, engine.nodeId, this.#bootId, this.#state(), this.#times);
     engine.view.maintenance = maintenance;
     this.#renewedAtMs = Date.now();
     await this.#chores.returnLost("own name", "tasks of an earlier process were queued again");
@@ -63,6 +85,7 @@ export class Node {
     this.#poll = null;
     await this.#unlisten?.().catch((fault: unknown) => this.#options.log.debug("unlisten failed", { fault }));
     await this.#renewal;
+    await this.#reading;
     await this.#chores.settled();
     await resign(this.#options.engine.db.lease, this.#options.engine.nodeId, this.#bootId);
   }
@@ -125,12 +148,15 @@ export class Node {
   }
 
   async #renew(): Promise<void> {
-    const { engine, state } = this.#options;
+    const { engine } = this.#options;
     // The lease counts from here at the earliest: the answer may have taken long.
     const askedAtMs = Date.now();
-    const asked = renew(engine.db.lease, engine.nodeId, this.#bootId, state(), this.#times);
+    const asked = renew(engine.db.lease, engine.nodeId, this.#bootId, this.#state(), this.#times, this.#workState());
     const renewal = await within(asked, this.#times.giveUpAfterMs);
-    if (renewal.replaced) return this.#leave();
+    if (renewal.replaced) {
+      this.#leave();
+      return this.#comeBack();
+    }
     this.#renewedAtMs = askedAtMs;
     this.#isLate = false;
     this.#apply(renewal, askedAtMs);
@@ -143,11 +169,53 @@ export class Node {
     engine.view.hasPeers = renewal.hasPeers;
     engine.view.paused = new Set(renewal.paused);
     engine.view.maintenance = renewal.maintenance || renewal.draining;
+    engine.view.idlePeers = renewal.idlePeers;
     if (worker === null) return;
     this.#pauseWorker(worker, engine.view.maintenance || engine.view.draining);
     for (const queue of unpaused) worker.wake(queue);
     for (const jobId of renewal.stopping) worker.stop(jobId, "cancelled");
     worker.fence(new Set(renewal.owned), askedAtMs - this.#times.renewEveryMs * 2);
+    // What it can run may have changed as well.
+    if (renewal.needsStamp === this.#needsStamp) worker.setNeeds();
+    else void this.#readNeeds(renewal.needsStamp);
+    this.#judge(renewal.overdue);
+  }
+
+  #judge(overdue: readonly string[]): void {
+    const before = this.complaint;
+    this.#watch?.judge(overdue);
+    // Others are told at once.
+    if (this.complaint !== before) this.#renewAgain = true;
+  }
+
+  /** A node that does no work has no slots to offer, whatever it is built with. */
+  #state(): NodeState {
+    const state = this.#options.state();
+    return this.#options.engine.lane === null ? { ...state, slots: {} } : state;
+  }
+
+  #workState(): WorkState {
+    return {
+      isLeaving: this.#options.engine.view.draining,
+      complaint: this.complaint,
+      suspects: this.#watch?.suspects() ?? [],
+      patienceMs: this.#watch?.patienceMs ?? 0,
+    };
+  }
+
+  /** Tells the worker of all needs. `stamp` is the one that they had at the least. */
+  #readNeeds(stamp: string): Promise<void> {
+    this.#reading ??= this.#options.engine.needs
+      .read()
+      .then((needs) => {
+        this.#options.worker?.setNeeds(needs);
+        this.#needsStamp = stamp;
+      })
+      .catch((fault: unknown) => this.#options.log.warn("what tasks need could not be read", { fault }))
+      .finally(() => {
+        this.#reading = null;
+      });
+    return this.#reading;
   }
 
   #pauseWorker(worker: Worker, isPaused: boolean): void {
@@ -166,6 +234,20 @@ export class Node {
     if (worker === null) return;
     this.#pauseWorker(worker, true);
     worker.stop(null, "fenced");
+  }
+
+  /** Whoever took the name may have ended meanwhile: then it is free again, and with it what that process left running. */
+  async #comeBack(): Promise<void> {
+    const { engine, log } = this.#options;
+    const askedAtMs = Date.now();
+    if (this.#isStopped) return;
+    if (!(await reclaim(engine.db.lease, engine.nodeId, this.#bootId, this.#state(), this.#times))) return;
+    this.#renewedAtMs = askedAtMs;
+    this.#isLate = false;
+    this.#wasReplaced = false;
+    log.info("this node has its name back", { node: engine.nodeId });
+    await this.#chores.returnLost("own name", "tasks of an earlier process were queued again");
+    this.#renewAgain = true;
   }
 
   /** Whoever cannot renew must have stopped before others may start its tasks again. */

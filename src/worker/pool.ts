@@ -1,36 +1,70 @@
+import type { KnownNeed } from "../engine/need-book.ts";
 import type { Runner } from "../runners/contract.ts";
+import { Courtesy } from "./courtesy.ts";
+
+/** A queue that a pool's work comes from: the common one of its runner, or that of a need which this node fulfils. */
+export type Source = {
+  queue: string;
+  /** Something may wait there: newcomers go behind it. */
+  backlog: boolean;
+  /** A message was put since the last claim began. */
+  isWoken: boolean;
+};
 
 /** The slots of one runner on this node. */
 export type Pool = {
+  /** The runner's name, and that of the common queue. */
   queue: string;
   runner: Runner;
   limit: number;
   used: number;
   /** Of those, held for a claim that is on its way: nothing runs in them yet. */
   held: number;
-  /** Something may wait in the queue: newcomers go behind it. */
-  backlog: boolean;
-  /** A message was put since the last claim began. */
-  isWoken: boolean;
-  claiming: boolean;
+  sources: Source[];
+  /** The claim that is on its way; one that was given up is another. */
+  claiming: symbol | null;
+  /** When messages were last taken, whatever became of them. */
+  takenAtMs: number;
+  /** When this pool was last seen without a free slot, or not allowed to begin anything. */
+  closedAtMs: number;
   lastClaimAtMs: number | null;
+  courtesy: Courtesy;
 };
 
 export function createPool(runner: Runner, limit: number): Pool {
-  // At start nobody knows what waits, so the first look decides.
   return {
     queue: runner.name,
     runner,
     limit,
     used: 0,
     held: 0,
-    backlog: true,
-    isWoken: false,
-    claiming: false,
+    sources: [sourceOf(runner.name)],
+    claiming: null,
+    takenAtMs: 0,
+    closedAtMs: Date.now(),
     lastClaimAtMs: null,
+    courtesy: new Courtesy(),
   };
 }
 
 export function freeSlots(pool: Pool): number {
   return pool.limit - pool.used;
+}
+
+export function hasBacklog({ sources }: Pool): boolean {
+  // Mostly there is one.
+  for (const source of sources) if (source.backlog) return true;
+  return false;
+}
+
+/** From now on the pool draws from these need-queues and no others, beside the common one. */
+export function setSources(pool: Pool, needs: readonly KnownNeed[]): void {
+  const known = new Map(pool.sources.map((source) => [source.queue, source]));
+  const queues = [pool.queue, ...needs.map(({ queue }) => queue)];
+  pool.sources = queues.map((queue) => known.get(queue) ?? sourceOf(queue));
+}
+
+/** At first nobody knows what waits, so the first look decides. */
+function sourceOf(queue: string): Source {
+  return { queue, backlog: true, isWoken: false };
 }

@@ -10,7 +10,15 @@ import { createSink, type EventSink } from "./sink.ts";
 /** How a task is run: by what, with which files, and whom to tell when its slot is free. */
 export type Execution = { runner: Runner; files: RunFiles | undefined; onFree(): void };
 
-type Run = { task: Claimed; active: ActiveRun | null; stopped: StopReason | null; sinceMs: number };
+type Run = {
+  task: Claimed;
+  active: ActiveRun | null;
+  stopped: StopReason | null;
+  sinceMs: number;
+  /** Its slot is its own until it is given back, or handed on to what follows. */
+  hasSlot: boolean;
+  onFree(): void;
+};
 
 const retryFirstMs = 100;
 const retryMaxMs = 2_000;
@@ -24,24 +32,31 @@ export class Running {
     this.#options = options;
   }
 
-  /** Runs a task and records how it ended. `onFree` is called once, as soon as the work itself is over. Never rejects. */
+  /**
+   * Runs a task and records how it ended. `onFree` is called as soon as the work itself is over, unless the slot was
+   * handed on; before the last link of a chain, once its end is recorded: the next link has a better right to the slot than
+   * whatever waits. Never rejects.
+   */
   async execute(task: Claimed, { runner, files, onFree }: Execution): Promise<void> {
-    const run: Run = { task, active: null, stopped: null, sinceMs: Date.now() };
+    const run: Run = { task, active: null, stopped: null, sinceMs: Date.now(), hasSlot: true, onFree };
     this.#runs.set(task.runId, run);
-    let isFree = false;
-    const free = () => {
-      if (!isFree) onFree();
-      isFree = true;
-    };
     try {
-      await this.#runToItsEnd(run, runner, files, free);
+      await this.#runToItsEnd(run, runner, files);
     } catch (fault) {
       this.#options.log.error("a run could not be recorded", { job: task.jobId, task: task.index, fault });
       await this.#failUnrecorded(task);
     } finally {
-      free();
+      freeSlot(run);
       this.#runs.delete(task.runId);
     }
+  }
+
+  /** Takes the slot of a run that is about to be recorded, for what follows on it. False when it has none, or another runner's. */
+  handOn(runId: string, runner: Runner): boolean {
+    const run = this.#runs.get(runId);
+    if (run === undefined || !run.hasSlot || run.task.runner !== runner.name) return false;
+    run.hasSlot = false;
+    return true;
   }
 
   /** Stops every run of a job, or all when `jobId` is null. */
@@ -68,7 +83,7 @@ export class Running {
     return since.length === 0 ? null : Math.min(...since);
   }
 
-  async #runToItsEnd(run: Run, runner: Runner, files: RunFiles | undefined, free: () => void): Promise<void> {
+  async #runToItsEnd(run: Run, runner: Runner, files: RunFiles | undefined): Promise<void> {
     const { task } = run;
     const { appender, finisher, log } = this.#options;
     const sink = createSink(task, appender, {
@@ -78,7 +93,7 @@ export class Running {
     run.active = await begin(runner, task, sink, files);
     if (run.stopped !== null) run.active.stop(run.stopped);
     const { outcome, facts } = await run.active.done;
-    free();
+    if (task.index === task.taskCount - 1) freeSlot(run);
     if (files !== undefined) await this.#persist(() => files.after(task), task);
     const events = await sink.rest();
     await this.#persist(() => finisher.finish(task, outcome, facts, events), task);
@@ -108,6 +123,11 @@ export class Running {
       }
     }
   }
+}
+
+function freeSlot(run: Run): void {
+  if (run.hasSlot) run.onFree();
+  run.hasSlot = false;
 }
 
 function stopRun(run: Run, reason: StopReason): void {

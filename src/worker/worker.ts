@@ -1,14 +1,14 @@
 import { observe } from "../buckets.ts";
-import { isPassingFault } from "../db/client.ts";
-import { claim } from "../engine/begin.ts";
 import type { Claimed } from "../engine/claimed.ts";
 import type { Engine, FastLane } from "../engine/context.ts";
 import type { Appender } from "../engine/events.ts";
 import type { Finisher } from "../engine/finish.ts";
+import type { KnownNeed } from "../engine/need-book.ts";
+import { isOffered, type Place, type Requires, runnerOfQueue } from "../engine/needs.ts";
 import type { Log } from "../log.ts";
-import { queuesWithWork } from "../queue/boss.ts";
 import type { Runner, RunnerName, StopReason } from "../runners/contract.ts";
-import { createPool, freeSlots, type Pool } from "./pool.ts";
+import { Claims } from "./claims.ts";
+import { createPool, freeSlots, hasBacklog, type Pool, setSources } from "./pool.ts";
 import type { RunFiles } from "./run-task.ts";
 import { Running } from "./running.ts";
 
@@ -18,12 +18,15 @@ export type WorkerOptions = {
   appender: Appender;
   log: Log;
   runners: { runner: Runner; slots: number; files?: RunFiles }[];
-  /** Whether this node can run that target at all. */
+  /** Whether this node has and knows what it takes; an empty `target` is one that it need not know. */
   canRun(runner: RunnerName, target: string): boolean;
+  /** What tasks may ask for; absent: a node of no region and without tags. */
+  place?: Place;
 };
 
+const nowhere: Place = { region: "", tags: [] };
+
 const pollEveryMs = 1_000;
-const claimMax = 200;
 const settledEveryMs = 20;
 
 /** The slots of this node, and the one place where engine and runners meet. Close it with `close`. */
@@ -32,26 +35,43 @@ export class Worker implements FastLane {
   readonly #pools = new Map<string, Pool>();
   readonly #files = new Map<string, RunFiles>();
   readonly #running: Running;
+  readonly #claims: Claims;
   readonly #listeners = new Set<() => void>();
+  readonly #waking = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #place: Place;
+  #needs: readonly KnownNeed[] = [];
   #poll: ReturnType<typeof setInterval> | null = null;
   #isPaused = false;
+  #isBarred = false;
   #isClosed = false;
-  #polling = false;
+  /** Called when somebody names a need-queue that this worker was not told of. */
+  onNewNeed: () => void = () => undefined;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    this.#place = options.place ?? nowhere;
     this.#running = new Running(options);
     for (const { runner, slots, files } of options.runners) {
       this.#pools.set(runner.name, createPool(runner, slots));
       if (files !== undefined) this.#files.set(runner.name, files);
     }
+    this.#claims = new Claims({
+      engine: options.engine,
+      log: options.log,
+      pools: this.#pools,
+      mayBegin: (pool) => this.#mayBegin(pool),
+      execute: (task) => void this.#execute(task),
+      onSlots: () => this.#tellSlots(),
+    });
   }
 
   /** Begins to look for work. Waits for `resume` where it was paused before. */
   start(): void {
     if (this.#poll !== null || this.#isClosed) return;
-    this.#poll = setInterval(() => void this.#look(), pollEveryMs);
-    for (const pool of this.#pools.values()) void this.#pump(pool);
+    this.#poll = setInterval(() => {
+      if (!this.#isPaused && !this.#isBarred) void this.#claims.look();
+    }, pollEveryMs);
+    for (const pool of this.#pools.values()) void this.#claims.pump(pool);
   }
 
   /** No new task is begun from now on; running ones go on. */
@@ -63,15 +83,61 @@ export class Worker implements FastLane {
   resume(): void {
     this.#isPaused = false;
     this.start();
-    for (const pool of this.#pools.values()) this.wake(pool.queue);
+    this.#wakeAll();
   }
 
-  reserve(runner: string, target: string, _priority: number): boolean {
+  /** No new task is begun while it is barred, whatever else allows it. Lifted, it claims anew and waits for no earlier claim. */
+  bar(isBarred: boolean): void {
+    this.#isBarred = isBarred;
+    if (isBarred) return;
+    this.#claims.giveUpWaiting();
+    this.#wakeAll();
+    if (!this.#isPaused && this.#poll !== null) void this.#claims.look();
+  }
+
+  /** Queues of which this node has taken nothing for `ms` although it had free slots for them and was free to. */
+  untouched(ms: number): string[] {
+    const now = Date.now();
+    return [...this.#pools.values()].flatMap((pool) => {
+      if (!this.#isOpen(pool) || pool.used - pool.held >= pool.limit) pool.closedAtMs = now;
+      return now - Math.max(pool.closedAtMs, pool.takenAtMs) < ms ? [] : pool.sources.map(({ queue }) => queue);
+    });
+  }
+
+  /** When messages were last taken from a queue, and when a look at the queues was last answered; in ms since the epoch. */
+  get claimTimes(): { takenAtMs: number; lookedAtMs: number } {
+    const takenAtMs = Math.max(0, ...[...this.#pools.values()].map((pool) => pool.takenAtMs));
+    return { takenAtMs, lookedAtMs: this.#claims.lookedAtMs };
+  }
+
+  reserve(runner: string, target: string, options: { requires?: Requires | null; inPlaceOf?: string } = {}): boolean {
+    const { requires = null, inPlaceOf } = options;
     const pool = this.#pools.get(runner);
-    if (pool === undefined || !this.#mayBegin(pool) || pool.backlog || freeSlots(pool) <= 0) return false;
-    if (!this.#options.canRun(pool.runner.name, target)) return false;
+    if (pool === undefined || !this.#mayBegin(pool) || hasBacklog(pool)) return false;
+    if (!this.offers(requires) || !this.#options.canRun(pool.runner.name, target)) return false;
+    if (inPlaceOf !== undefined && this.#running.handOn(inPlaceOf, pool.runner)) return true;
+    if (freeSlots(pool) <= 0) return false;
+    if (inPlaceOf === undefined && this.#leavesToPeers(pool)) return false;
     this.#take(pool);
     return true;
+  }
+
+  canRun(runner: string, target: string): boolean {
+    const pool = this.#pools.get(runner);
+    return pool !== undefined && this.#options.canRun(pool.runner.name, target);
+  }
+
+  offers(requires: Requires | null): boolean {
+    return isOffered(requires, this.#place);
+  }
+
+  /** All needs that have a queue; asks again what this node can run when called without. */
+  setNeeds(needs = this.#needs): void {
+    this.#needs = needs;
+    for (const pool of this.#pools.values()) {
+      const mine = needs.filter((need) => need.runner === pool.queue && this.#fulfils(need));
+      if (mine.length > 0 || pool.sources.length > 1) setSources(pool, mine);
+    }
   }
 
   run(task: Claimed): void {
@@ -87,11 +153,15 @@ export class Worker implements FastLane {
   }
 
   wake(queue: string): void {
-    const pool = this.#pools.get(queue);
+    const pool = this.#pools.get(runnerOfQueue(queue));
     if (pool === undefined) return;
-    pool.backlog = true;
-    pool.isWoken = true;
-    void this.#pump(pool);
+    const source = pool.sources.find((one) => one.queue === queue);
+    if (source === undefined) {
+      if (!this.#needs.some((need) => need.queue === queue)) this.onNewNeed();
+      return;
+    }
+    if (pool.courtesy.holdsForMs > 0 && !hasBacklog(pool)) this.#wakeLater(pool, queue);
+    else this.#wakeNow(pool, queue);
   }
 
   /** Stops every running task of a job, or of the whole node when `jobId` is null. */
@@ -148,96 +218,77 @@ export class Worker implements FastLane {
     this.#isClosed = true;
     if (this.#poll !== null) clearInterval(this.#poll);
     this.#poll = null;
+    for (const timer of this.#waking.values()) clearTimeout(timer);
+    this.#waking.clear();
+  }
+
+  #wakeAll(): void {
+    for (const pool of this.#pools.values()) for (const { queue } of pool.sources) this.#wakeNow(pool, queue);
   }
 
   #isBusy(): boolean {
-    return this.#running.count > 0 || [...this.#pools.values()].some((pool) => pool.claiming);
+    return this.#running.count > 0 || [...this.#pools.values()].some((pool) => pool.claiming !== null);
   }
 
   #mayBegin(pool: Pool): boolean {
+    return !this.#isBarred && this.#isOpen(pool);
+  }
+
+  #isOpen(pool: Pool): boolean {
     const { view } = this.#options.engine;
     if (this.#poll === null || this.#isPaused || view.maintenance || view.draining) return false;
     return !view.paused.has(pool.queue);
   }
 
+  #fulfils({ runner, target, requires }: KnownNeed): boolean {
+    return this.offers(requires) && (target === null || this.#options.canRun(runner, target));
+  }
+
+  #leavesToPeers(pool: Pool): boolean {
+    return pool.courtesy.leaves(this.#options.engine.view.idlePeers[pool.queue], pool.used, pool.limit);
+  }
+
+  #wakeLater(pool: Pool, queue: string): void {
+    if (this.#waking.has(queue)) return;
+    const timer = setTimeout(() => {
+      this.#waking.delete(queue);
+      this.#wakeNow(pool, queue);
+    }, pool.courtesy.holdsForMs);
+    this.#waking.set(queue, timer);
+  }
+
+  #wakeNow(pool: Pool, queue: string): void {
+    const source = pool.sources.find((one) => one.queue === queue);
+    if (source === undefined) return;
+    source.backlog = true;
+    source.isWoken = true;
+    void this.#claims.pump(pool);
+  }
+
   #take(pool: Pool): void {
     pool.used++;
-    for (const listener of this.#listeners) listener();
+    this.#tellSlots();
   }
 
   #give(pool: Pool): void {
     pool.used--;
+    this.#tellSlots();
+    if (hasBacklog(pool)) void this.#claims.pump(pool);
+  }
+
+  #tellSlots(): void {
     for (const listener of this.#listeners) listener();
-    if (pool.backlog) void this.#pump(pool);
-  }
-
-  /** Polling is the floor under notifications, and the only way to see that a delay is over. */
-  async #look(): Promise<void> {
-    if (this.#polling || this.#isPaused) return;
-    this.#polling = true;
-    try {
-      const idle = [...this.#pools.values()].filter((pool) => !pool.backlog).map((pool) => pool.queue);
-      if (idle.length > 0)
-        for (const queue of await queuesWithWork(this.#options.engine.db.hot, idle)) this.wake(queue);
-      for (const pool of this.#pools.values()) if (pool.backlog) void this.#pump(pool);
-    } catch (fault) {
-      if (!isPassingFault(fault)) this.#options.log.error("looking for work failed", { fault });
-    } finally {
-      this.#polling = false;
-    }
-  }
-
-  async #pump(pool: Pool): Promise<void> {
-    if (pool.claiming) return;
-    pool.claiming = true;
-    try {
-      while (pool.backlog && this.#mayBegin(pool) && freeSlots(pool) > 0) await this.#claimInto(pool);
-    } catch (fault) {
-      if (!isPassingFault(fault)) this.#options.log.error("claiming failed", { queue: pool.queue, fault });
-    } finally {
-      pool.claiming = false;
-    }
-  }
-
-  async #claimInto(pool: Pool): Promise<void> {
-    const most = Math.min(freeSlots(pool), claimMax);
-    // While the claim is on its way newcomers may start ahead of nothing: where more wait than it takes, they queue.
-    pool.backlog = this.#options.engine.view.waiting > most;
-    pool.isWoken = false;
-    pool.used += most;
-    pool.held = most;
-    let used = 0;
-    const sinceMs = performance.now();
-    try {
-      const { claimed, taken } = await claim(this.#options.engine, pool.queue, most);
-      used = claimed.length;
-      // A message that has arrived meanwhile may not have been seen.
-      pool.backlog = taken === most || pool.isWoken;
-      if (used > 0) pool.lastClaimAtMs = Date.now();
-      this.#count(pool, claimed, sinceMs);
-      for (const task of claimed) void this.#execute(task);
-    } catch (fault) {
-      pool.backlog = true;
-      throw fault;
-    } finally {
-      pool.used -= most - used;
-      pool.held = 0;
-      for (const listener of this.#listeners) listener();
-    }
-  }
-
-  #count(pool: Pool, claimed: Claimed[], sinceMs: number): void {
-    const tally = this.#options.engine.tally.runners[pool.runner.name];
-    observe(tally.claimS, (performance.now() - sinceMs) / 1_000);
-    tally.claimed += claimed.length;
-    for (const { queuedAtMs, startedAtMs } of claimed)
-      observe(tally.waitS, Math.max(0, startedAtMs - queuedAtMs) / 1_000);
   }
 
   async #execute(task: Claimed): Promise<void> {
     const pool = this.#pools.get(task.runner);
     if (pool === undefined) throw new Error(`this node has no runner for ${task.runner}`);
     const files = this.#files.get(task.runner);
-    await this.#running.execute(task, { runner: pool.runner, files, onFree: () => this.#give(pool) });
+    const sinceMs = Date.now();
+    const onFree = () => {
+      pool.courtesy.learn(Date.now() - sinceMs);
+      this.#give(pool);
+    };
+    await this.#running.execute(task, { runner: pool.runner, files, onFree });
   }
 }

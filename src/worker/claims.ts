@@ -1,0 +1,138 @@
+import { isPassingFault } from "../db/client.ts";
+import { type Claim, claim } from "../engine/begin.ts";
+import type { Claimed } from "../engine/claimed.ts";
+import type { Engine } from "../engine/context.ts";
+import { observe } from "../buckets.ts";
+import type { Log } from "../log.ts";
+import { queuesWithWork } from "../queue/boss.ts";
+import { freeSlots, hasBacklog, type Pool } from "./pool.ts";
+
+export type ClaimsOptions = {
+  engine: Engine;
+  log: Log;
+  pools: ReadonlyMap<string, Pool>;
+  mayBegin(pool: Pool): boolean;
+  execute(task: Claimed): void;
+  /** Slots have been taken or given back. */
+  onSlots(): void;
+};
+
+const claimMax = 200;
+
+/** Fetches work for the free slots of each pool, one claim at a time, as long as something waits. */
+export class Claims {
+  readonly #options: ClaimsOptions;
+  #isLooking = false;
+  /** When a look at the queues was last answered. */
+  lookedAtMs = 0;
+
+  constructor(options: ClaimsOptions) {
+    this.#options = options;
+  }
+
+  /** Polling is the floor under notifications, and the only way to see that a delay is over. */
+  async look(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    const { engine, pools, log } = this.#options;
+    try {
+      const sources = [...pools.values()].flatMap((pool) => pool.sources);
+      const idle = sources.filter((source) => !source.backlog);
+      const found =
+        idle.length === 0
+          ? []
+          : await queuesWithWork(
+              engine.db.hot,
+              idle.map(({ queue }) => queue),
+            );
+      for (const source of idle) {
+        if (!found.includes(source.queue)) continue;
+        source.backlog = true;
+        source.isWoken = true;
+      }
+      this.lookedAtMs = Date.now();
+      for (const pool of pools.values()) if (hasBacklog(pool)) void this.pump(pool);
+    } catch (fault) {
+      if (!isPassingFault(fault)) log.error("looking for work failed", { fault });
+    } finally {
+      this.#isLooking = false;
+    }
+  }
+
+  async pump(pool: Pool): Promise<void> {
+    if (pool.claiming !== null) return;
+    const claiming = Symbol(pool.queue);
+    pool.claiming = claiming;
+    const goesOn = () => pool.claiming === claiming && hasBacklog(pool) && this.#options.mayBegin(pool);
+    try {
+      while (goesOn() && freeSlots(pool) > 0) await this.#claimInto(pool, claiming);
+    } catch (fault) {
+      if (!isPassingFault(fault)) this.#options.log.error("claiming failed", { queue: pool.queue, fault });
+    } finally {
+      if (pool.claiming === claiming) pool.claiming = null;
+    }
+  }
+
+  /** Waits no longer for claims and looks that are on their way. What they bring after all is still run. */
+  giveUpWaiting(): void {
+    this.#isLooking = false;
+    for (const pool of this.#options.pools.values()) {
+      pool.claiming = null;
+      pool.used -= pool.held;
+      pool.held = 0;
+    }
+  }
+
+  async #claimInto(pool: Pool, claiming: symbol): Promise<void> {
+    const { engine, onSlots } = this.#options;
+    const most = Math.min(freeSlots(pool), claimMax);
+    const drawn = pool.sources.filter((source) => source.backlog);
+    for (const source of drawn) {
+      // While the claim is on its way newcomers may start ahead of nothing: where more wait than it takes, they queue.
+      source.backlog = engine.view.waiting > most;
+      source.isWoken = false;
+    }
+    pool.used += most;
+    pool.held = most;
+    let used = 0;
+    const sinceMs = performance.now();
+    try {
+      const nodes = 1 + (engine.view.idlePeers[pool.queue]?.nodes ?? 0);
+      const found = await claim(
+        engine,
+        drawn.map(({ queue }) => queue),
+        most,
+        nodes,
+      );
+      used = found.claimed.length;
+      // A message that has arrived meanwhile may not have been seen.
+      for (const source of drawn) source.backlog = found.hasMore || source.isWoken;
+      this.#note(pool, found, nodes > 1);
+      this.#count(pool, found.claimed, sinceMs);
+      for (const task of found.claimed) this.#options.execute(task);
+    } catch (fault) {
+      for (const source of drawn) source.backlog = true;
+      throw fault;
+    } finally {
+      const isGivenUp = pool.claiming !== claiming;
+      pool.used += isGivenUp ? used : used - most;
+      if (!isGivenUp) pool.held = 0;
+      onSlots();
+    }
+  }
+
+  #note(pool: Pool, { claimed, taken }: Claim, hasIdlePeers: boolean): void {
+    const now = Date.now();
+    if (taken > 0) pool.takenAtMs = now;
+    if (claimed.length > 0) pool.lastClaimAtMs = now;
+    if (hasIdlePeers) pool.courtesy.found(claimed);
+  }
+
+  #count(pool: Pool, claimed: Claimed[], sinceMs: number): void {
+    const tally = this.#options.engine.tally.runners[pool.runner.name];
+    observe(tally.claimS, (performance.now() - sinceMs) / 1_000);
+    tally.claimed += claimed.length;
+    for (const { queuedAtMs, startedAtMs } of claimed)
+      observe(tally.waitS, Math.max(0, startedAtMs - queuedAtMs) / 1_000);
+  }
+}
