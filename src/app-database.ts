@@ -38,7 +38,9 @@ async function openEmbedded(config: Config, log: Log): Promise<OpenedDatabase> {
 }
 
 async function openGiven(config: Config, log: Log): Promise<OpenedDatabase> {
-  const { db, sessions } = await openGivenDatabase(config.databaseUrl, config.databaseListenUrl).catch(
+  const { databaseUrl, databaseListenUrl, nodeLeaseS } = config;
+  const answerWithinS = nodeLeaseS * answerLeases;
+  const { db, sessions } = await openGivenDatabase(databaseUrl, databaseListenUrl, { answerWithinS }).catch(
     (fault: unknown) => {
       throw cannotBeUsed(fault);
     },
@@ -61,6 +63,9 @@ async function openGiven(config: Config, log: Log): Promise<OpenedDatabase> {
     throw fault;
   }
 }
+
+/** No statement of a running service takes as many leases, and nothing else ends the wait on a connection that leads nowhere. */
+const answerLeases = 4;
 
 /** What is not as with a Postgres that one talks to directly. */
 export function sessionNotes({ isPooled, hears }: Sessions): string[] {

@@ -31,6 +31,8 @@ export type OpenOptions = {
   connectionsMax?: number;
   /** Each transaction may get another session, as with PgBouncer: nothing of a session is set or relied on. */
   isPooled?: boolean;
+  /** A connection on which a statement has had no answer for so long is given up, and the statement fails as if it had been cut. */
+  answerWithinS?: number;
   /** Where to listen: `never` when nothing would be heard, or the address of a way around the pooler. */
   listenAt?: "never" | { address: DatabaseAddress };
 };
@@ -45,6 +47,8 @@ const common = { application_name: "fairlead", TimeZone: "UTC" };
 const hotConnections = 6;
 /** The second one is for when the first hangs. */
 const leaseConnections = 2;
+/** Those are small, and without them the node stops its work. */
+const leaseHaste = 6;
 /** A process that is frozen within a transaction must not hold its locks for longer than a lease. */
 const usual = { idle_in_transaction_session_timeout: 10_000 };
 /** Unnamed statements are planned anew each time, with what the tables hold by then: there is nothing to prevent. */
@@ -56,14 +60,17 @@ const reconnectMaxS = 0.25;
 /**
  * Opens lazily: no connection is made before the first statement. The driver is patched, see patches/: as it is published,
  * a connection that is lost within a transaction ends the process, or has the rest of the transaction run outside of it
- * on the connection that comes next; and it does not tell how many connections are in use.
+ * on the connection that comes next; it does not tell how many connections are in use; and it waits for ever for an answer on a
+ * connection that a firewall has forgotten.
  */
 export function openDatabase(address: DatabaseAddress, options: OpenOptions = {}): Database {
-  const { connectionsMax = 10, isPooled = false, listenAt } = options;
-  const open = (max: number, session: Session) => openPool(address, { max, session });
+  const { connectionsMax = 10, isPooled = false, answerWithinS = null, listenAt } = options;
+  const leaseWithinS = answerWithinS === null ? null : answerWithinS / leaseHaste;
+  const open = (max: number, session: Session, withinS = answerWithinS) =>
+    openPool(address, { max, session, answerWithinS: withinS });
   const sql = open(connectionsMax, isPooled ? "pooled" : "usual");
   const hot = open(hotConnections, isPooled ? "pooled" : "by index");
-  const lease = open(leaseConnections, isPooled ? "pooled" : "by index");
+  const lease = open(leaseConnections, isPooled ? "pooled" : "by index", leaseWithinS);
   const aside = typeof listenAt === "object" ? openPool(listenAt.address, { max: 1, session: "usual" }) : null;
   const listener = listenAt === "never" ? null : (aside ?? sql);
   const pools = [sql, hot, lease, ...(aside === null ? [] : [aside])];
@@ -77,14 +84,18 @@ export function openDatabase(address: DatabaseAddress, options: OpenOptions = {}
 export type Session = "usual" | "by index" | "pooled";
 
 /** One pool of connections, none of which is made before the first statement. */
-export function openPool(address: DatabaseAddress, { max, session }: { max: number; session: Session }): Sql {
+export function openPool(
+  address: DatabaseAddress,
+  { max, session, answerWithinS = null }: { max: number; session: Session; answerWithinS?: number | null },
+): Sql {
   const { url, options } = readAddress(address);
-  const settings: postgres.Options<Record<string, never>> = {
+  const settings: postgres.Options<Record<string, never>> & { answer_timeout: number | null } = {
     ...options,
     max,
     prepare: session !== "pooled",
     idle_timeout: 0,
     connect_timeout: 5,
+    answer_timeout: answerWithinS,
     backoff: reconnectAfterS,
     max_lifetime: null,
     onnotice: () => undefined,

@@ -1,5 +1,5 @@
 import { EngineError } from "../errors.ts";
-import { type Database, openDatabase } from "./client.ts";
+import { type Database, openDatabase, type OpenOptions } from "./client.ts";
 import { examineSessions, isHeardAt, type Sessions } from "./sessions.ts";
 
 export type GivenDatabase = { db: Database; sessions: Sessions };
@@ -8,11 +8,18 @@ export type GivenDatabase = { db: Database; sessions: Sessions };
  * Opens the database at `DATABASE_URL` as what stands before it allows. `listenUrl` is another way to it, around a pooler, or empty.
  * Rejects with the database's fault when it cannot be reached.
  */
-export async function openGivenDatabase(url: string, listenUrl: string): Promise<GivenDatabase> {
+export async function openGivenDatabase(
+  url: string,
+  listenUrl: string,
+  options: Pick<OpenOptions, "answerWithinS"> = {},
+): Promise<GivenDatabase> {
   const found = await examineSessions(url);
   if (listenUrl === "") {
     const { isPooled, hears } = found;
-    return { db: openDatabase(url, { isPooled, ...(hears ? {} : { listenAt: "never" }) }), sessions: found };
+    return {
+      db: openDatabase(url, { ...options, isPooled, ...(hears ? {} : { listenAt: "never" }) }),
+      sessions: found,
+    };
   }
   if (!(await isHeardAt(listenUrl, url, found))) {
     throw new EngineError(
@@ -20,6 +27,6 @@ export async function openGivenDatabase(url: string, listenUrl: string): Promise
       "DATABASE_LISTEN_URL hears nothing of what DATABASE_URL is told: let it name the same database, directly or by a pooler that pools sessions",
     );
   }
-  const db = openDatabase(url, { isPooled: found.isPooled, listenAt: { address: listenUrl } });
+  const db = openDatabase(url, { ...options, isPooled: found.isPooled, listenAt: { address: listenUrl } });
   return { db, sessions: { ...found, hears: true } };
 }
