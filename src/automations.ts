@@ -23,6 +23,8 @@ export type AutomationContext<P extends AutomationParameters = AutomationParamet
   readonly taskId: string;
   /** 1 for the first execution. */
   readonly attempt: number;
+  /** The trace that this execution belongs to, for calls that it makes (W3C Trace Context); null when there is none. */
+  readonly traceparent: string | null;
   /** Fires when the task is stopped or its browser is gone. */
   readonly signal: AbortSignal;
   /** Runs `act`, waits for the download it starts, and keeps the file. Resolves to its name below `downloads/`. */

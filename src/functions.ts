@@ -52,6 +52,8 @@ export type FunctionContext = {
   readonly attempt: number;
   /** True when the caller asked for the output as a stream. */
   readonly streaming: boolean;
+  /** The trace that this execution belongs to, for calls that it makes (W3C Trace Context); null when there is none. */
+  readonly traceparent: string | null;
 };
 
 type ValueOfType = {

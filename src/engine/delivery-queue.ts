@@ -10,6 +10,8 @@ export type DueDelivery = {
   sealed: string | null;
   contentType: string;
   body: string;
+  /** The trace that its job belongs to. */
+  traceparent: string | null;
   /** 1 for the first try. */
   attempt: number;
 };
@@ -65,7 +67,8 @@ export async function takeDue(sql: Sql, { most, claimS, mostPerHost, busyHosts }
        WHERE fair.place <= $4 AND d.next_at <= now() AND d.state = 'pending' AND (d.claimed_until IS NULL OR d.claimed_until < now())
        ORDER BY fair.next_at LIMIT $1 FOR UPDATE OF d SKIP LOCKED)
      RETURNING id, job_id AS "jobId", url, sealed, content_type AS "contentType", body, attempt,
-       (SELECT j.webhook->>'kind' FROM jobs j WHERE j.id = job_id) AS kind`,
+       (SELECT j.webhook->>'kind' FROM jobs j WHERE j.id = job_id) AS kind,
+       (SELECT j.traceparent FROM jobs j WHERE j.id = job_id) AS traceparent`,
     [most, claimS, busyHosts as string[], mostPerHost],
     { prepare: true },
   );

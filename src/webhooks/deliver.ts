@@ -154,7 +154,11 @@ export class Sender {
   #post(due: DueDelivery, sent: { contentType: string; body: string | Blob }, own: HeaderMap): Promise<PostOutcome> {
     const { secrets, allow, timeoutMs, headers } = this.#options;
     const kind = this.#kindOf(due);
-    const base = { "Content-Type": sent.contentType, "User-Agent": due.kind === "andera" ? "Andera" : "Fairlead" };
+    const base = {
+      "Content-Type": sent.contentType,
+      "User-Agent": due.kind === "andera" ? "Andera" : "Fairlead",
+      ...(due.traceparent === null ? {} : { traceparent: due.traceparent }),
+    };
     // Signatures are over texts: archives are told apart by their id and their key.
     const [body, keys] = typeof sent.body === "string" ? [sent.body, secrets] : ["", []];
     const signed = sign({ id: due.id, timestampS: Date.now() / 1000, body, secrets: keys });

@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await service.stop();
   await receiver.stop(true);
-});
+}, 30_000);
 
 async function families(): Promise<Map<string, ReadFamily>> {
   const response = await service.call("/metrics");

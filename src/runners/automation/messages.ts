@@ -16,6 +16,7 @@ export type TaskOrder = {
   nonce: number;
   taskId: string;
   attempt: number;
+  traceparent: string | null;
   work: { kind: "document"; document: AutomationDocument } | { kind: "script"; file: string };
   input: ParameterLists;
   secure: Record<string, SecureParameter[]>;

@@ -47,6 +47,7 @@ export function prepareOrder(
     nonce: settings.nonce,
     taskId: typeof task.task_id === "string" ? task.task_id : request.jobId,
     attempt: request.attempt,
+    traceparent: request.traceparent,
     work: work.work,
     input: input as ParameterLists,
     secure: secureOf(work.declared, secure),

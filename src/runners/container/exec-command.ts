@@ -52,6 +52,7 @@ function protocolVariables(container: ExecContainer, request: RunRequest, link: 
     FAIRLEAD_SOURCE: String(link.source),
     FAIRLEAD_DESTINATION: link.isStream ? "2" : "1",
     FAIRLEAD_REQUIRES_PROOF: String(link.requiresProof),
+    ...(link.traceparent === null ? {} : { TRACEPARENT: link.traceparent }),
   };
 }
 

@@ -1,7 +1,13 @@
 import type { Failure, RunRequest } from "../contract.ts";
 
 /** What one link of a chain asks of its container. `source` is 0 for on-chain and 1 for off-chain, as in the container protocol. */
-export type Link = { inputJson: string; source: number; requiresProof: boolean; isStream: boolean };
+export type Link = {
+  inputJson: string;
+  source: number;
+  requiresProof: boolean;
+  isStream: boolean;
+  traceparent: string | null;
+};
 
 /**
  * What the container made of it; `json` is the output as text where it is at hand. A failure's text is final: it names the
@@ -17,6 +23,7 @@ export function readLink(request: RunRequest): Link {
     source: typeof source === "number" ? source : 1,
     requiresProof: requiresProof === true,
     isStream: stream === true,
+    traceparent: request.traceparent,
   };
 }
 

@@ -56,6 +56,7 @@ type Connection = { session: Bun.FetchSession; signal: AbortSignal; keepalive: b
 async function request(target: ServiceTarget, link: Link, connection: Connection): Promise<Response | Fault> {
   const headers: Record<string, string> = { "content-type": "application/json" };
   if (target.bearer !== null) headers.authorization = `Bearer ${target.bearer}`;
+  if (link.traceparent !== null) headers.traceparent = link.traceparent;
   try {
     return await fetch(`${target.url}/service_output`, {
       method: "POST",

@@ -99,7 +99,7 @@ export class Execution {
   }
 
   #createContext(): FunctionContext {
-    const { jobId, attempt, streaming } = this.order;
+    const { jobId, attempt, streaming, traceparent = null } = this.order;
     const signal = () => this.#signal();
     return {
       stream: (text) => this.#stream(text),
@@ -114,6 +114,7 @@ export class Execution {
       jobId,
       attempt,
       streaming,
+      traceparent,
     };
   }
 

@@ -14,6 +14,7 @@ export type Order =
       jobId: string;
       attempt: number;
       streaming: boolean;
+      traceparent?: string;
       outputBytesMax: number;
       resultBytesMax: number;
       input?: unknown;

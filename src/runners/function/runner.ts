@@ -133,14 +133,15 @@ function workOptions(
   sink: RunSink,
   speed: Speed,
 ): WorkOptions {
-  const { limits, jobId, attempt, inputJson, timeoutMs } = request;
+  const { limits, jobId, attempt, inputJson, timeoutMs, traceparent } = request;
   const { outputMaxBytes, memoryMaxMb, resultMaxBytes: resultBytesMax } = options;
   const outputBytesMax = Math.min((limits.outputMb ?? Number.POSITIVE_INFINITY) * mib, outputMaxBytes);
   const streaming = request.options.stream === true || request.options.mode === "stream";
   const input = inputJson === undefined ? { input: request.input ?? null } : { inputJson };
   const call = { file, name, jobId, attempt, streaming, outputBytesMax, resultBytesMax };
+  const trace = traceparent === null ? {} : { traceparent };
   return {
-    order: (nonce) => ({ kind: "run", nonce, ...call, ...input }),
+    order: (nonce) => ({ kind: "run", nonce, ...call, ...trace, ...input }),
     sink,
     timeoutMs,
     memoryMbMax: Math.min(limits.memoryMb ?? memoryMaxMb, memoryMaxMb),

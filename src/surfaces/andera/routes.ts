@@ -5,6 +5,7 @@ import { readJson } from "../../http/body.ts";
 import type { Gate } from "../../http/gate.ts";
 import type { Refuse } from "../../http/refusal.ts";
 import type { Surface } from "../../http/surface.ts";
+import { traceOf } from "../../http/trace-context.ts";
 import { checkTask } from "./check-task.ts";
 import type { AnderaDeps } from "./deps.ts";
 import { fullHealth, statusOf } from "./health.ts";
@@ -91,7 +92,7 @@ async function postTask(deps: AnderaDeps, gate: Gate, request: Request, client: 
     "info",
     `[TASK] Function call: ${task.function} | input: ${shown(task.input)} | contract: ${deps.contract} | mode: ${task.mode}`,
   );
-  return runTask(deps, task, client, request.signal);
+  return runTask(deps, task, { client, ...traceOf(request.headers) }, request.signal);
 }
 
 async function setMaintenance(deps: AnderaDeps, gate: Gate, request: Request, on: boolean): Promise<Response> {

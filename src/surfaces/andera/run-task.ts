@@ -1,9 +1,13 @@
 import { JobFeed } from "../../engine/feed.ts";
 import type { Submission } from "../../engine/submission.ts";
 import { waitFor } from "../../engine/wait.ts";
+import type { TraceContext } from "../../http/trace-context.ts";
 import { checkParams } from "../../runners/function/params.ts";
 import type { AnderaDeps, KnownFunction } from "./deps.ts";
 import { failure, type TaskRequest, texts } from "./wire.ts";
+
+/** Who asks, and the trace that the request belongs to. */
+type Caller = TraceContext & { client: string };
 
 /** Far beyond any queue: the caller's connection, not this number, is what usually ends a wait. */
 const waitMaxMs = 86_400_000;
@@ -13,7 +17,7 @@ const jsonHeaders = { "content-type": "application/json" };
 export async function runTask(
   deps: AnderaDeps,
   task: TaskRequest,
-  client: string,
+  caller: Caller,
   signal: AbortSignal,
 ): Promise<Response> {
   const known = deps.functions.get(task.function);
@@ -22,11 +26,11 @@ export async function runTask(
   if (!params.ok) return json(500, failure(params.message).body);
   switch (task.mode) {
     case "sync":
-      return runSync(deps, submissionOf(deps, known, task, client), signal);
+      return runSync(deps, submissionOf(deps, known, task, caller), signal);
     case "stream":
-      return runStream(deps, submissionOf(deps, known, task, client), signal);
+      return runStream(deps, submissionOf(deps, known, task, caller), signal);
     case "webhook":
-      return acceptWebhook(deps, submissionOf(deps, known, task, client));
+      return acceptWebhook(deps, submissionOf(deps, known, task, caller));
     default:
       return task.mode satisfies never;
   }
@@ -36,13 +40,13 @@ function submissionOf(
   deps: AnderaDeps,
   known: KnownFunction,
   task: TaskRequest,
-  client: string,
+  caller: Caller,
 ): Submission & { id: string } {
   const sealed = task.webhook === null ? undefined : deps.sealWebhook(task.webhook);
   return {
     id: Bun.randomUUIDv7(),
     surface: "andera",
-    client,
+    ...caller,
     priority: task.priority,
     inputJson: JSON.stringify(task.input ?? {}),
     tasks: [

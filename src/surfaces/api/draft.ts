@@ -1,6 +1,7 @@
 import type { Problem } from "../../errors.ts";
 import type { Submission, TaskSpec } from "../../engine/submission.ts";
 import type { StagedFile } from "../../files/staging.ts";
+import type { TraceContext } from "../../http/trace-context.ts";
 import { createBodyCheck, invalid } from "./check-body.ts";
 import type { ApiDeps } from "./deps.ts";
 import { draftTasks } from "./draft-tasks.ts";
@@ -17,7 +18,7 @@ export type Origin = {
   address: string;
   files: readonly StagedFile[];
   idempotencyKey: string | null;
-  traceparent: string | null;
+  trace: TraceContext;
   /** The caller wants the output as it is made. */
   isStreamed: boolean;
 };
@@ -63,7 +64,7 @@ function submissionOf(submit: Submit, tasks: TaskSpec[], body: unknown, origin: 
     ...(submit.concurrency === undefined ? {} : { concurrency: submit.concurrency }),
     ...(isRepeatable ? { fingerprint: fingerprintOf(body, origin.files) } : {}),
     ...(origin.idempotencyKey === null ? {} : { idempotencyKey: origin.idempotencyKey }),
-    ...(origin.traceparent === null ? {} : { traceparent: origin.traceparent }),
+    ...origin.trace,
   };
 }
 

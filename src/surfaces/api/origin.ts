@@ -1,8 +1,8 @@
 import type { StagedFile } from "../../files/staging.ts";
 import { EngineError } from "../../errors.ts";
+import { traceOf } from "../../http/trace-context.ts";
 import type { Origin } from "./draft.ts";
 
-const traceparentShape = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const keyShape = /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/;
 
 /** What a request says beside its body. Throws `EngineError("invalid")` for an `Idempotency-Key` that is none. */
@@ -10,11 +10,10 @@ export function originOf(
   request: Request,
   who: { client: string; address: string; files: readonly StagedFile[] },
 ): Origin {
-  const traceparent = request.headers.get("traceparent");
   return {
     ...who,
     idempotencyKey: readIdempotencyKey(request.headers.get("idempotency-key")),
-    traceparent: traceparent !== null && traceparentShape.test(traceparent) ? traceparent : null,
+    trace: traceOf(request.headers),
     isStreamed: streamFormat(request) !== null,
   };
 }

@@ -6,6 +6,7 @@ import { readJson } from "../../http/body.ts";
 import type { Gate } from "../../http/gate.ts";
 import type { Refuse } from "../../http/refusal.ts";
 import type { Surface } from "../../http/surface.ts";
+import { traceOf } from "../../http/trace-context.ts";
 import type { InfernetDeps } from "./deps.ts";
 import { guard } from "./guard.ts";
 import { readResources } from "./resources.ts";
@@ -113,7 +114,7 @@ async function postJob(deps: InfernetDeps, gate: Gate, request: Request, client:
   const body = await readJson(request, { maxBytes: deps.bodyMaxBytes });
   const guarded = guard(body, deps.containers.find, gate.addressOf(request));
   if (!guarded.ok) return Response.json(guarded.refused, { status: 400 });
-  const { id } = await deps.submitter.submit(submissionOf(guarded.job, client, deps.linkMs));
+  const { id } = await deps.submitter.submit(submissionOf(guarded.job, callerOf(request, client), deps.linkMs));
   return Response.json({ id });
 }
 
@@ -125,7 +126,8 @@ async function postBatch(deps: InfernetDeps, gate: Gate, request: Request, clien
     return Response.json({ error: "Too many jobs", params: { jobs: body.length, max: batchMax } }, { status: 400 });
   const address = gate.addressOf(request);
   const entries = body.map((item) => guard(item, deps.containers.find, address));
-  const submissions = entries.map((entry) => (entry.ok ? submissionOf(entry.job, client, deps.linkMs) : null));
+  const caller = callerOf(request, client);
+  const submissions = entries.map((entry) => (entry.ok ? submissionOf(entry.job, caller, deps.linkMs) : null));
   const accepted = submissions.filter((submission) => submission !== null);
   if (accepted.length > 0) await deps.submitter.submitTogether(accepted);
   const answers: ({ id: string } | Refused)[] = entries.map((entry, at) =>
@@ -144,7 +146,12 @@ async function postStream(deps: InfernetDeps, gate: Gate, request: Request, clie
       : guarded.refused;
     return Response.json(refused, { status: 400 });
   }
-  return streamJob(deps.engine, deps.submitter, streamSubmissionOf(guarded.job, client, deps.linkMs), request.signal);
+  const submission = streamSubmissionOf(guarded.job, callerOf(request, client), deps.linkMs);
+  return streamJob(deps.engine, deps.submitter, submission, request.signal);
+}
+
+function callerOf({ headers }: Request, client: string) {
+  return { client, ...traceOf(headers) };
 }
 
 const reported = { success: "succeeded", failed: "failed", running: "running" } as const;

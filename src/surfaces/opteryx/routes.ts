@@ -5,6 +5,7 @@ import { readJson } from "../../http/body.ts";
 import type { Gate } from "../../http/gate.ts";
 import type { Refuse } from "../../http/refusal.ts";
 import type { Surface } from "../../http/surface.ts";
+import { traceOf } from "../../http/trace-context.ts";
 import { acceptExecution } from "./accept.ts";
 import type { OpteryxDeps } from "./deps.ts";
 import { type Accepted, acceptedModel, detailModel, readExecutionId, submitModel, texts } from "./wire.ts";
@@ -52,7 +53,7 @@ async function submit(deps: OpteryxDeps, request: Request): Promise<Accepted> {
   if (verdict.kind === "refused") throw new EngineError("unauthorized", verdict.detail);
   const found = readExecutionId(await readJson(request, { maxBytes: deps.bodyMaxBytes }));
   if ("detail" in found) throw new EngineError("invalid", found.detail);
-  await acceptExecution(deps, found.id, verdict.sub);
+  await acceptExecution(deps, found.id, { sub: verdict.sub, trace: traceOf(request.headers) });
   return { accepted: true, job: found.id, jwt_sub: verdict.sub };
 }
 

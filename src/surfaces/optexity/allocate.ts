@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { reservePayloadId } from "../../engine/payloads.ts";
 import type { Submission } from "../../engine/submission.ts";
 import type { Manifest } from "../../files/manifest.ts";
+import type { TraceContext } from "../../http/trace-context.ts";
 import type { OptexityDeps } from "./deps.ts";
 import { takeSecrets } from "./secrets.ts";
 import { linkTaskDirectory } from "./task-directory.ts";
 import type { Task } from "./wire.ts";
 
-export type Allocation = {
+export type Allocation = TraceContext & {
   client: string;
   /** A running or waiting job with this key stands for the task. */
   dedupKey?: string;
@@ -59,7 +60,8 @@ async function linkDirectory(deps: OptexityDeps, taskId: string, payloadId: numb
   }
 }
 
-function submissionOf(deps: OptexityDeps, task: Task, { client, dedupKey, isRemote = false }: Allocation): Submission {
+function submissionOf(deps: OptexityDeps, task: Task, allocation: Allocation): Submission {
+  const { client, dedupKey, isRemote = false, ...trace } = allocation;
   const webhook = isRemote ? null : deps.reportsTo(task.api_key);
   return {
     id: task.task_id,
@@ -81,6 +83,7 @@ function submissionOf(deps: OptexityDeps, task: Task, { client, dedupKey, isRemo
     ...(dedupKey === undefined ? {} : { dedup: { key: dedupKey, while: "active" as const } }),
     ...(webhook === null ? {} : { webhook }),
     details: detailsOf(task, isRemote),
+    ...trace,
   };
 }
 

@@ -1,6 +1,7 @@
 import { EngineError } from "../../errors.ts";
 import { readBytes } from "../../http/body.ts";
 import { parseJson } from "../../http/json.ts";
+import { type TraceContext, traceOf } from "../../http/trace-context.ts";
 import { allocate } from "./allocate.ts";
 import { checkInference } from "./check-inference.ts";
 import { ControlPlaneError } from "./control-plane-call.ts";
@@ -12,7 +13,9 @@ import { invalidBody, notJson } from "./invalid-body.ts";
 import type { SingleFlight } from "./single-flight.ts";
 import { type InferenceRequest, type Task, texts } from "./wire.ts";
 
-type Asked = { inference: InferenceRequest; bodyText: string; client: string };
+/** Who asks, and the trace that the request belongs to. */
+export type Caller = TraceContext & { client: string };
+type Asked = { inference: InferenceRequest; bodyText: string; caller: Caller };
 export type Flights = SingleFlight<string>;
 
 const depthMax = 100;
@@ -26,7 +29,7 @@ export async function postInference(
 ): Promise<Response> {
   const read = await readInferenceBody(deps, request);
   if (read instanceof Response) return read;
-  const asked = { ...read, client };
+  const asked = { ...read, caller: { client, ...traceOf(request.headers) } };
   const problems = deps.controlPlane === null ? automationProblems(deps, read.inference) : [];
   if (problems.length > 0) return invalidBody(problems);
   try {
@@ -70,11 +73,12 @@ async function allocateOnce(deps: OptexityDeps, flights: Flights, asked: Asked):
 }
 
 async function allocateNew(deps: OptexityDeps, asked: Asked, dedupKey: string | undefined): Promise<string> {
-  const { inference, bodyText, client } = asked;
+  const { inference, bodyText, caller } = asked;
   const dedup = dedupKey === undefined ? {} : { dedupKey };
-  if (deps.controlPlane === null) return allocate(deps, createTask(inference, bodyText, client), { client, ...dedup });
+  if (deps.controlPlane === null)
+    return allocate(deps, createTask(inference, bodyText, caller.client), { ...caller, ...dedup });
   const task = await forwardInference(deps.controlPlane, bodyText);
-  return allocate(deps, await withAutomation(deps, deps.controlPlane, task), { client });
+  return allocate(deps, await withAutomation(deps, deps.controlPlane, task), caller);
 }
 
 /** A task without a document runs the automation of its name that is here, else the recording it was made from. */

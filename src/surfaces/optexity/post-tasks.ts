@@ -11,11 +11,11 @@ import { ControlPlaneError } from "./control-plane-call.ts";
 import type { OptexityDeps } from "./deps.ts";
 import { isFields } from "./field-checks.ts";
 import { type BodyProblem, invalidBody, missing, tooLong, wrongType, wrongValue } from "./invalid-body.ts";
-import { withAutomation } from "./post-inference.ts";
+import { type Caller, withAutomation } from "./post-inference.ts";
 import { batchMax, type Task, texts } from "./wire.ts";
 
 /** `POST /allocate_task`: one Task, or a list of them, of which all or none are valid. */
-export async function postTasks(deps: OptexityDeps, body: unknown, client: string): Promise<Response> {
+export async function postTasks(deps: OptexityDeps, body: unknown, caller: Caller): Promise<Response> {
   const isOne = !Array.isArray(body);
   const given: unknown[] = Array.isArray(body) ? body : [body];
   if (given.length > batchMax) return invalidBody([tooLong(["body"], batchMax, given)]);
@@ -25,7 +25,7 @@ export async function postTasks(deps: OptexityDeps, body: unknown, client: strin
   const tasks = checked.flatMap((entry) => (entry.ok ? [entry.task] : []));
   try {
     const ids: string[] = [];
-    for (const task of tasks) ids.push(await allocateGiven(deps, task, client));
+    for (const task of tasks) ids.push(await allocateGiven(deps, task, caller));
     const named = isOne ? { task_id: ids[0] } : { task_ids: ids };
     const message = isOne ? texts.allocated : texts.allocatedMany(ids.length);
     return Response.json({ success: true, message, ...named }, { status: 202 });
@@ -35,9 +35,9 @@ export async function postTasks(deps: OptexityDeps, body: unknown, client: strin
   }
 }
 
-async function allocateGiven(deps: OptexityDeps, task: Task, client: string): Promise<string> {
+async function allocateGiven(deps: OptexityDeps, task: Task, caller: Caller): Promise<string> {
   const apiKey = task.api_key ?? deps.controlPlane?.apiKey ?? null;
-  return allocate(deps, await withAutomation(deps, deps.controlPlane, { ...task, api_key: apiKey }), { client });
+  return allocate(deps, await withAutomation(deps, deps.controlPlane, { ...task, api_key: apiKey }), caller);
 }
 
 /** `POST /set_child_process_id`: the number under which the master knows this child. */

@@ -4,6 +4,7 @@ import { readJson } from "../../http/body.ts";
 import type { Gate } from "../../http/gate.ts";
 import type { Refuse } from "../../http/refusal.ts";
 import type { Surface } from "../../http/surface.ts";
+import { traceOf } from "../../http/trace-context.ts";
 import type { OptexityDeps } from "./deps.ts";
 import { health } from "./health.ts";
 import { invalidBody, notJson } from "./invalid-body.ts";
@@ -73,7 +74,7 @@ function childRoutes(deps: OptexityDeps, gate: Gate) {
         "A task with the same unique parameters that waits or runs is the answer.",
       ),
     })
-    .post("/allocate_task", async ({ request, client }) => postTasks(deps, await readJson(request, limits), client), {
+    .post("/allocate_task", ({ request, client }) => allocateTasks(deps, request, client), {
       ...guarded,
       ...described("Run a Task that a control plane has made", "One Task, or a list of Tasks."),
     })
@@ -93,6 +94,11 @@ function childRoutes(deps: OptexityDeps, gate: Gate) {
       auth: "trusted",
       ...described("Whether a task is running"),
     });
+}
+
+async function allocateTasks(deps: OptexityDeps, request: Request, client: string): Promise<Response> {
+  const body = await readJson(request, { maxBytes: deps.bodyMaxBytes });
+  return postTasks(deps, body, { client, ...traceOf(request.headers) });
 }
 
 /** What a control plane offers to children, with a key. */

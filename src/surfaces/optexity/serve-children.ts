@@ -2,6 +2,7 @@ import { readBytes, readJson } from "../../http/body.ts";
 import { addRemoteOutput, endRemote, startRemote } from "../../engine/remote-task.ts";
 import { readJob } from "../../engine/read.ts";
 import { EngineError } from "../../errors.ts";
+import { traceOf } from "../../http/trace-context.ts";
 import { allocate } from "./allocate.ts";
 import { automationProblems, createTask } from "./create-task.ts";
 import { engineDedupKey } from "./dedup-key.ts";
@@ -28,7 +29,7 @@ export async function makeTask(deps: OptexityDeps, request: Request, client: str
   const document = await documentOf(deps, inference.endpoint_name);
   const isUnique = inference.unique_parameter_names.length > 0;
   const dedup = isUnique ? { dedupKey: engineDedupKey(`child:${inference.endpoint_name}`, task.dedup_key) } : {};
-  const taskId = await allocate(deps, task, { client, isRemote: true, ...dedup });
+  const taskId = await allocate(deps, task, { client, isRemote: true, ...dedup, ...traceOf(request.headers) });
   const sent = sentTask({ ...task, task_id: taskId }, document, request.headers.get("x-api-key"));
   return Response.json({
     success: true,

@@ -5,6 +5,7 @@ import type { Submitter } from "../../engine/submit.ts";
 import { receiveMultipart } from "../../files/multipart.ts";
 import type { FileStore } from "../../files/store.ts";
 import { EngineError } from "../../errors.ts";
+import { traceOf } from "../../http/trace-context.ts";
 
 export type OrchestratorDeps = {
   engine: Engine;
@@ -51,6 +52,7 @@ export async function acceptUpload(
         bytes: manifest.bytes,
         manifestJson: JSON.stringify(manifest),
       },
+      ...traceOf(request.headers),
     });
     return { payloadId, jobId: id };
   } catch (fault) {

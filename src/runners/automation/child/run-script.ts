@@ -25,6 +25,7 @@ function contextOf(session: Session, page: Page): AutomationContext {
     input: order.input,
     taskId: order.taskId,
     attempt: order.attempt,
+    traceparent: order.traceparent,
     signal: session.end.signal,
     download: (act, filename) => downloads.during(act, filename ?? null),
     screenshot: (name = "screenshot.png", options = {}) => takeScreenshot(session, page, { name, ...options }),
