@@ -1,6 +1,7 @@
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { format, type Row } from "./row.ts";
+import { automationRows } from "./rows-automations.ts";
 import { chainRows } from "./rows-chains.ts";
 import { functionRows } from "./rows-functions.ts";
 import { memoryRows } from "./rows-memory.ts";
@@ -17,6 +18,7 @@ const groups: Record<string, (rounds: number, seconds: number) => Promise<Row[]>
   scripts: (rounds) => scriptRows(rounds),
   memory: () => memoryRows(),
   chains: (rounds) => chainRows(rounds),
+  automations: (rounds) => automationRows(rounds),
 };
 
 const words = Bun.argv.slice(2);
