@@ -19,7 +19,7 @@ export const clusterSettings = {
   secretKeys: longSecretList({
     name: "SECRET_KEY",
     charsMin: 32,
-    help: "gives the keys of job tokens and of sealed webhook headers, the same on every node; the first is in use, further ones open what is older",
+    help: "gives the keys of job tokens and of what is stored sealed (webhook headers, secure parameters), the same on every node; the first is in use, further ones open what is older",
   }),
   s3Bucket: text({ name: "S3_BUCKET", help: "bucket for payloads; empty: `DATA_DIR`" }),
   s3Endpoint: url({ name: "S3_ENDPOINT", help: "S3 service" }),
