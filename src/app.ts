@@ -125,12 +125,13 @@ async function healthFacts(rooms: Rooms) {
   };
 }
 
-function readyChecks({ engine, database }: Rooms) {
+function readyChecks({ engine, database, node }: Rooms) {
   return {
     database: async () => {
       await database.db.sql`SELECT 1`;
       return null;
     },
+    lease: () => (node.hasLease ? null : "this node does not hold its lease"),
     draining: () => (engine.view.draining ? "this node is stopping" : null),
   };
 }

@@ -10,10 +10,11 @@ import {
   resign,
   type WorkState,
 } from "../engine/lease.ts";
-import { channel, decode } from "../engine/notify.ts";
+import { decode } from "../engine/notify.ts";
 import type { Log } from "../log.ts";
 import { Chores } from "./chores.ts";
 import { ClaimWatch, type WatchTimes } from "./claim-watch.ts";
+import { Listening } from "./listening.ts";
 import type { Worker } from "./worker.ts";
 
 export type NodeOptions = {
@@ -35,16 +36,16 @@ export class Node {
   readonly #bootId = crypto.randomUUID();
   readonly #chores: Chores;
   readonly #watch: ClaimWatch | null;
+  readonly #listening: Listening;
   #timer: ReturnType<typeof setInterval> | null = null;
   #renewal: Promise<void> | null = null;
   #renewAgain = false;
-  #renewedAtMs = Date.now();
+  /** Of the clock that nobody sets, as `performance.now()`. */
+  #renewedAtMs = performance.now();
   #isStopped = false;
   #wasReplaced = false;
   #isLate = false;
   #hasPausedWorker = false;
-  #unlisten: (() => Promise<void>) | null = null;
-  #poll: ReturnType<typeof setInterval> | null = null;
   #needsStamp = "0";
   #reading: Promise<void> | null = null;
 
@@ -52,6 +53,7 @@ export class Node {
     this.#options = options;
     this.#times = { ...leaseTimes, ...options.lease };
     this.#chores = new Chores(options);
+    this.#listening = new Listening({ ...options, hear: (payload) => this.#hear(payload) });
     this.#watch = options.worker === null ? null : new ClaimWatch(options.worker, options.log, options.watch);
     if (options.worker !== null) options.worker.onNewNeed = () => void this.#readNeeds("");
   }
@@ -61,14 +63,19 @@ export class Node {
     return this.#watch?.complaint ?? null;
   }
 
+  /** False once the lease was not renewed in time, or another process has this node's name. */
+  get hasLease(): boolean {
+    return !this.#isLate && !this.#wasReplaced;
+  }
+
   /** Takes the node's name, returns what an earlier process of that name left running, and keeps the lease. */
   async start(): Promise<void> {
     const { engine } = this.#options;
     const { maintenance } = await register(engine.db.lease, engine.nodeId, this.#bootId, this.#state(), this.#times);
     engine.view.maintenance = maintenance;
-    this.#renewedAtMs = Date.now();
+    this.#renewedAtMs = performance.now();
     await this.#chores.returnLost("own name", "tasks of an earlier process were queued again");
-    await this.#listen();
+    await this.#listening.start();
     await this.#tick();
     const { renewEveryMs } = this.#times;
     // Where nobody tells, the renewal is how a node hears that it shall stop something.
@@ -81,29 +88,11 @@ export class Node {
     this.#isStopped = true;
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
-    if (this.#poll !== null) clearInterval(this.#poll);
-    this.#poll = null;
-    await this.#unlisten?.().catch((fault: unknown) => this.#options.log.debug("unlisten failed", { fault }));
+    await this.#listening.stop();
     await this.#renewal;
     await this.#reading;
     await this.#chores.settled();
     await resign(this.#options.engine.db.lease, this.#options.engine.nodeId, this.#bootId);
-  }
-
-  async #listen(): Promise<void> {
-    const { engine } = this.#options;
-    if (engine.db.listener === null) {
-      this.#poll = setInterval(() => {
-        if (engine.view.hasPeers) engine.hub.pokeAll();
-      }, pollEveryMs);
-      return;
-    }
-    const subscription = await engine.db.listener.listen(
-      channel,
-      (payload) => this.#hear(payload),
-      () => engine.hub.pokeAll(),
-    );
-    this.#unlisten = () => subscription.unlisten();
   }
 
   #hear(payload: string): void {
@@ -150,7 +139,7 @@ export class Node {
   async #renew(): Promise<void> {
     const { engine } = this.#options;
     // The lease counts from here at the earliest: the answer may have taken long.
-    const askedAtMs = Date.now();
+    const askedAtMs = performance.now();
     const asked = renew(engine.db.lease, engine.nodeId, this.#bootId, this.#state(), this.#times, this.#workState());
     const renewal = await within(asked, this.#times.giveUpAfterMs);
     if (renewal.replaced) {
@@ -239,7 +228,7 @@ export class Node {
   /** Whoever took the name may have ended meanwhile: then it is free again, and with it what that process left running. */
   async #comeBack(): Promise<void> {
     const { engine, log } = this.#options;
-    const askedAtMs = Date.now();
+    const askedAtMs = performance.now();
     if (this.#isStopped) return;
     if (!(await reclaim(engine.db.lease, engine.nodeId, this.#bootId, this.#state(), this.#times))) return;
     this.#renewedAtMs = askedAtMs;
@@ -252,7 +241,7 @@ export class Node {
 
   /** Whoever cannot renew must have stopped before others may start its tasks again. */
   #giveUpWhenLate(): void {
-    if (this.#isLate || this.#isStopped || Date.now() - this.#renewedAtMs < this.#times.giveUpAfterMs) return;
+    if (this.#isLate || this.#isStopped || performance.now() - this.#renewedAtMs < this.#times.giveUpAfterMs) return;
     this.#isLate = true;
     const { worker, log } = this.#options;
     log.error("the lease could not be renewed in time: stopping what runs here", {});

@@ -15,6 +15,8 @@ type Run = {
   active: ActiveRun | null;
   stopped: StopReason | null;
   sinceMs: number;
+  /** The same by the clock that nobody sets, as `performance.now()`. */
+  begunAtMs: number;
   /** Its slot is its own until it is given back, or handed on to what follows. */
   hasSlot: boolean;
   onFree(): void;
@@ -38,7 +40,15 @@ export class Running {
    * whatever waits. Never rejects.
    */
   async execute(task: Claimed, { runner, files, onFree }: Execution): Promise<void> {
-    const run: Run = { task, active: null, stopped: null, sinceMs: Date.now(), hasSlot: true, onFree };
+    const run: Run = {
+      task,
+      active: null,
+      stopped: null,
+      sinceMs: Date.now(),
+      begunAtMs: performance.now(),
+      hasSlot: true,
+      onFree,
+    };
     this.#runs.set(task.runId, run);
     try {
       await this.#runToItsEnd(run, runner, files);
@@ -64,9 +74,9 @@ export class Running {
     for (const run of this.#runs.values()) if (jobId === null || run.task.jobId === jobId) stopRun(run, reason);
   }
 
-  /** Stops the runs from before `beforeMs` that are not among `owned`: somebody else decided about their tasks. */
+  /** Stops the runs from before `beforeMs` of `performance.now()` that are not among `owned`: somebody else decided about their tasks. */
   fence(owned: ReadonlySet<string>, beforeMs: number): void {
-    for (const [runId, run] of this.#runs) if (run.sinceMs < beforeMs && !owned.has(runId)) stopRun(run, "fenced");
+    for (const [runId, run] of this.#runs) if (run.begunAtMs < beforeMs && !owned.has(runId)) stopRun(run, "fenced");
   }
 
   has(runId: string): boolean {

@@ -169,7 +169,7 @@ export class Worker implements FastLane {
     this.#running.stop(jobId, reason);
   }
 
-  /** Stops what runs here since before `beforeMs` though it is not among the runs that are this node's by the database's word. */
+  /** Stops what runs here since before `beforeMs` of `performance.now()` though it is not among the runs that are this node's by the database's word. */
   fence(owned: ReadonlySet<string>, beforeMs: number): void {
     this.#running.fence(owned, beforeMs);
   }
@@ -209,8 +209,8 @@ export class Worker implements FastLane {
 
   /** Resolves when nothing runs and nothing is being claimed any more, or after `graceMs`. Returns how many still run. */
   async settled(graceMs: number): Promise<number> {
-    const until = Date.now() + graceMs;
-    while (this.#isBusy() && Date.now() < until) await Bun.sleep(settledEveryMs);
+    const until = performance.now() + graceMs;
+    while (this.#isBusy() && performance.now() < until) await Bun.sleep(settledEveryMs);
     return this.#running.count;
   }
 
