@@ -42,6 +42,8 @@ const indexPlansOnly = {
   enable_hashjoin: "off",
   enable_mergejoin: "off",
   enable_bitmapscan: "off",
+  // What a plan depends on is known beforehand, and making one takes longer than carrying it out.
+  plan_cache_mode: "force_generic_plan",
 };
 const common = { application_name: "fairlead", TimeZone: "UTC" };
 const hotConnections = 6;

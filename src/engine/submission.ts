@@ -43,6 +43,11 @@ export type Submission = {
   webhook?: WebhookSpec;
   details?: Record<string, unknown>;
   traceparent?: string;
+  /**
+   * Its caller hears nothing of it before its end: the commit need not wait for the disk, since the one of the end does.
+   * Whatever happens to this process, the job is there; should the database's machine fail in between, neither is.
+   */
+  isToldAtEnd?: true;
 };
 
 /** A job as it was committed: when, and the run that it began with at once, if it did. */

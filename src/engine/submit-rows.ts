@@ -97,7 +97,6 @@ function messageFor(id: string, submission: Submission, first: TaskSpec): Put {
 }
 
 function jobRow(id: string, submission: Submission, running: boolean): Record<string, unknown> {
-  const dedupS = submission.dedup === undefined || submission.dedup.while === "active" ? null : submission.dedup.while;
   return {
     id,
     surface: submission.surface,
@@ -105,24 +104,36 @@ function jobRow(id: string, submission: Submission, running: boolean): Record<st
     runner: submission.tasks[0]?.runner,
     status: running ? "running" : "queued",
     priority: submission.priority,
-    tags: submission.tags ?? [],
-    name: submission.tasks.map((task) => task.target).join(" "),
+    name: submission.tasks.length === 1 ? submission.tasks[0]?.target : submission.tasks.map(targetOf).join(" "),
     input: submission.inputJson,
-    held: submission.held ?? false,
-    dedup_key: submission.dedup?.key,
-    dedup_s: dedupS,
-    idem: submission.idempotencyKey,
-    fp: submission.fingerprint,
-    ck: submission.concurrency?.key,
-    cm: submission.concurrency?.max,
-    pid: submission.payload?.id,
-    webhook: text(submission.webhook),
-    details: text(submission.details),
-    trace: submission.traceparent,
     ev: linesJson([
       statusEvent(0, running ? "running" : "queued", running ? { attempt: 1 } : submission.held ? { held: true } : {}),
     ]),
+    more: given({
+      tags: submission.tags?.length === 0 ? undefined : submission.tags,
+      held: submission.held === true ? true : undefined,
+      dedup_key: submission.dedup?.key,
+      dedup_s: submission.dedup?.while === "active" ? undefined : submission.dedup?.while,
+      idem: submission.idempotencyKey,
+      fp: submission.fingerprint,
+      ck: submission.concurrency?.key,
+      cm: submission.concurrency?.max,
+      pid: submission.payload?.id,
+      webhook: text(submission.webhook),
+      details: text(submission.details),
+      trace: submission.traceparent,
+    }),
   };
+}
+
+/** Null where nothing is given at all. */
+function given(values: Record<string, unknown>): Record<string, unknown> | null {
+  for (const name in values) if (values[name] !== undefined) return values;
+  return null;
+}
+
+function targetOf(task: TaskSpec): string {
+  return task.target;
 }
 
 function taskRows(
@@ -143,14 +154,16 @@ function taskRows(
       max_attempts: task.maxAttempts,
       backoff_s: task.backoffS,
       timeout_ms: task.timeoutMs,
-      limits: text(task.limits),
-      options: text(task.options),
-      requires: text(task.requires),
-      need: needOfTask(task),
       first: index === 0 && submission.held !== true,
-      not_before: index === 0 ? submission.runAt?.toISOString() : undefined,
       run_id: starts ? start.runId : undefined,
       node_id: starts ? engine.nodeId : undefined,
+      more: given({
+        limits: text(task.limits),
+        options: text(task.options),
+        requires: text(task.requires),
+        need: needOfTask(task),
+        not_before: index === 0 ? submission.runAt?.toISOString() : undefined,
+      }),
     };
   });
 }

@@ -143,7 +143,8 @@ async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise
   const distinct = prepared.filter((entry) => first.get(entry.id) === entry);
   const jobs = JSON.stringify(distinct.map((entry) => entry.job));
   const tasks = JSON.stringify(distinct.flatMap((entry) => entry.tasks));
-  const rows = await runs.unsafe<{ id: string; at: string }[]>(submitSql, [jobs, tasks], { prepare: true });
+  const mayWait = prepared.every(({ submission }) => submission.isToldAtEnd === true);
+  const rows = await runs.unsafe<{ id: string; at: string }[]>(submitSql, [jobs, tasks, mayWait], { prepare: true });
   const fresh = new Map(rows.map(({ id, at }) => [id, at]));
   await insertPayloads(
     runs,

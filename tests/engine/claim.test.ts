@@ -112,7 +112,7 @@ test("1,000 jobs of mixed priorities come by priority, then in the order they ca
 });
 
 test("jobs of one group are told apart in the queue's index, wherever their rows lie", async () => {
-  const receipts = await Promise.all(Array.from({ length: 400 }, () => node.submitter.submit(jobOf())));
+  const receipts = await node.submitter.submitTogether(Array.from({ length: 400 }, () => jobOf()));
   const rows = await database.sql<{ id: string; due: string }[]>`
     SELECT data->>'j' AS id, start_after::text AS due FROM pgboss.job ORDER BY priority DESC, created_on, start_after`;
   expect(rows.map((row) => row.id)).toEqual(receipts.map((receipt) => receipt.id));

@@ -30,7 +30,7 @@ const watchFromMs = 100;
 const watchEveryMs = 250;
 /** What was given to a process ahead of time is taken back from one that is held up for so long. */
 const heldUpMs = 10;
-const aheadMax = 8;
+const aheadMax = 32;
 const returnsMax = 3;
 const nonces = 2 ** 52;
 

@@ -26,7 +26,7 @@ export async function runTask(
   if (!params.ok) return json(500, failure(params.message).body);
   switch (task.mode) {
     case "sync":
-      return runSync(deps, submissionOf(deps, known, task, caller), signal);
+      return runSync(deps, { ...submissionOf(deps, known, task, caller), isToldAtEnd: true }, signal);
     case "stream":
       return runStream(deps, submissionOf(deps, known, task, caller), signal);
     case "webhook":
