@@ -20,6 +20,8 @@ export class StubControlPlane implements AsyncDisposable {
     new Response("unset", { status: 500 });
   /** Instead of taking reports. */
   refuseReports: Answer | null = null;
+  /** Refuses a report when it gives an answer. */
+  sometimes: () => Response | null = () => null;
   other: Answer = () => new Response("nothing here", { status: 404 });
   readonly #server: Bun.Server<undefined>;
 
@@ -62,6 +64,8 @@ export class StubControlPlane implements AsyncDisposable {
     }
     if (!endpoints.includes(endpoint)) return this.other(request);
     if (this.refuseReports !== null) return this.refuseReports(request);
+    const refused = this.sometimes();
+    if (refused !== null) return refused;
     const isForm = request.headers.get("content-type")?.startsWith("multipart/") === true;
     const form = isForm ? ((await request.formData()) as FormData) : null;
     const json = form === null ? ((await request.json()) as Record<string, unknown>) : {};
