@@ -1,6 +1,7 @@
 import { type OpenedDatabase, openReadyDatabase } from "./app-database.ts";
 import { openKeys } from "./app-keys.ts";
 import { optexityDeliveries, reportTimeoutMs } from "./app-optexity.ts";
+import { type Capabilities, capabilitiesOf } from "./app-capabilities.ts";
 import type { Config } from "./config.ts";
 import type { Render } from "./engine/deliveries.ts";
 import { createEngine } from "./engine/engine.ts";
@@ -21,7 +22,6 @@ import { parseNetworks } from "./webhooks/networks.ts";
 import { openText, type SealKey } from "./webhooks/seal.ts";
 import { parseSecrets } from "./webhooks/sign.ts";
 import { Node } from "./worker/node.ts";
-import type { RunnerName } from "./runners/contract.ts";
 import { payloadFiles } from "./worker/payload-files.ts";
 import type { RunFiles } from "./worker/run-task.ts";
 import { Worker } from "./worker/worker.ts";
@@ -52,16 +52,18 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const files = openStore(config);
   const keys = await openKeys(config, db.sql);
   seals = keys.seals;
+  const capabilities = capabilitiesOf(config, runners);
   const worker = new Worker({
     engine,
     finisher,
     appender,
     log,
     runners: slotsOf(config, runners, payloadFiles(db.sql, files)),
-    canRun: (runner, target) => canRun(runners, runner, target),
+    canRun: capabilities.canRun,
+    place: capabilities.place,
   });
   const lease = leaseTimesOf(config.nodeLeaseS);
-  const node = new Node({ engine, worker, log, lease, state: () => nodeState(config, runners, worker) });
+  const node = new Node({ engine, worker, log, lease, state: () => nodeState(config, capabilities, worker) });
   const sender = new Sender({
     sql: db.sql,
     log,
@@ -173,21 +175,14 @@ function slotsOf(config: Config, runners: Runners, files: RunFiles) {
   ];
 }
 
-function canRun(runners: Runners, runner: RunnerName, target: string): boolean {
-  if (runner === "function") return runners.functions.catalog.get(target) !== undefined;
-  if (runner === "container") return runners.containers.get(target) !== null;
-  return true;
-}
-
-function nodeState(config: Config, runners: Runners, worker: Worker) {
-  const capabilities = {
-    tags: config.nodeTags,
-    sandbox: runners.sandbox.tier,
-    functions: runners.functions.catalog.list().map((entry) => entry.name),
-    containers: runners.containers.list().map((entry) => entry.id),
-    automations: [...runners.automationCatalog.current.entries.keys()],
+function nodeState(config: Config, { tell }: Capabilities, worker: Worker) {
+  return {
+    capabilities: tell(),
+    slots: worker.slots(),
+    region: config.region,
+    version,
+    lastClaimAtMs: worker.lastClaimAtMs,
   };
-  return { capabilities, slots: worker.slots(), region: config.region, version, lastClaimAtMs: worker.lastClaimAtMs };
 }
 
 /** Database and runners start at once. When one of them cannot, the other is closed again. */

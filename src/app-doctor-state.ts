@@ -12,6 +12,7 @@ const bytesPerGb = 1_000_000_000;
 /** Below this Postgres itself soon stops. */
 const diskMinGb = 1;
 const diskFewGb = 5;
+const nodesShownMax = 5;
 const skewMaxMs = 1_000;
 /** A lease of a node is 15 s; tokens are taken with 60 s of difference. */
 const skewFatalMs = 30_000;
@@ -23,7 +24,9 @@ export async function checkDatabase(config: Config): Promise<Check[]> {
     return await visitDatabase(config, async ({ sql }) => {
       const [row] = await sql<{ version: string }[]>`SELECT current_setting('server_version') AS version`;
       const detail = `PostgreSQL ${row?.version ?? ""}, ${isEmbedded ? "embedded" : "at DATABASE_URL"}`;
-      return [{ name: "database", state: "ok", detail }, schemaCheck(await schemaState(sql), isEmbedded)];
+      const schema = await schemaState(sql);
+      const nodes = schema === "current" && !isEmbedded ? [await checkNodes(sql)] : [];
+      return [{ name: "database", state: "ok", detail }, schemaCheck(schema, isEmbedded), ...nodes];
     });
   } catch (fault) {
     const detail = fault instanceof Error ? fault.message || String(fault) : String(fault);
@@ -32,6 +35,20 @@ export async function checkDatabase(config: Config): Promise<Check[]> {
       : "start Postgres, or correct DATABASE_URL (postgres://user:password@host:5432/database)";
     return [{ name: "database", state: "failed", detail, fix }];
   }
+}
+
+/** The nodes that live on this database, and those that take no work though it waits for them. */
+async function checkNodes(sql: Sql): Promise<Check> {
+  const rows = await sql<{ id: string; complaint: string | null }[]>`
+    SELECT id, complaint FROM nodes WHERE lease_until > now() ORDER BY id LIMIT 1000`;
+  const ill = rows.filter(({ complaint }) => complaint !== null);
+  if (ill.length === 0) return { name: "nodes", state: "ok", detail: `${rows.length} alive` };
+  const detail = ill
+    .slice(0, nodesShownMax)
+    .map(({ id, complaint }) => `${id} ${complaint}`)
+    .join("; ");
+  const fix = "look at that node's log for failing claims, and start it anew should it not recover by itself";
+  return { name: "nodes", state: "warn", detail, fix };
 }
 
 function schemaCheck(state: SchemaState, isEmbedded: boolean): Check {

@@ -126,12 +126,15 @@ function addRuns(metrics: Metrics, { engine: { tally } }: Rooms): void {
   );
 }
 
-function addSlots(metrics: Metrics, { worker }: Rooms): void {
+function addSlots(metrics: Metrics, { worker, node }: Rooms): void {
   const slots = (pick: "used" | "limit") => () =>
     Object.entries(worker.slots()).map(([runner, of]) => ({ labels: { runner }, value: of[pick] }));
   metrics.gauge("runs_active", "Tasks that run on this node", () => worker.runningCount);
   metrics.gauge("slots_used", "Slots of this node that are in use", slots("used"));
   metrics.gauge("slots_limit", "Slots of this node", slots("limit"));
+  metrics.gauge("node_unhealthy", "1 while this node takes nothing of the work that waits for it", () =>
+    node.complaint === null ? 0 : 1,
+  );
 }
 
 function addWebhooks(metrics: Metrics, { sender: { tally } }: Rooms): void {

@@ -132,6 +132,7 @@ function readyChecks({ engine, database, node }: Rooms) {
       return null;
     },
     lease: () => (node.hasLease ? null : "this node does not hold its lease"),
+    claims: () => (node.complaint === null ? null : `this node ${node.complaint}`),
     draining: () => (engine.view.draining ? "this node is stopping" : null),
   };
 }

@@ -29,7 +29,7 @@ export function createNeedBook(sql: Sql, queue: Queue): NeedBook {
   const ensuredAt = new Map<string, number>();
   return {
     async ensure(needs) {
-      const now = Date.now();
+      const now = performance.now();
       const wanted = new Map(needs.map((need) => [needQueue(need), need]));
       for (const [name] of wanted) if (now - (ensuredAt.get(name) ?? -freshMs) < freshMs) wanted.delete(name);
       if (wanted.size === 0) return;

@@ -3,12 +3,16 @@ import { queueNames } from "./queues.ts";
 
 type Slots = { used: number; limit: number };
 
-/** A node as readers see it. `lost`: its lease ran out; `stopped`: it gave the lease up. Neither begins anything. */
+/**
+ * A node as readers see it. `lost`: its lease ran out; `stopped`: it gave the lease up; `unhealthy`: it takes nothing of what
+ * waits for it, and `complaint` says so. None of these begins anything.
+ */
 export type NodeView = {
   id: string;
   version: string;
   region: string;
-  state: "ready" | "maintenance" | "draining" | "lost" | "stopped";
+  state: "ready" | "unhealthy" | "maintenance" | "draining" | "lost" | "stopped";
+  complaint: string | null;
   slots: Record<string, Slots>;
   capabilities: Record<string, unknown>;
   running: number;
@@ -49,7 +53,7 @@ export async function readNodes(sql: Sql): Promise<NodeView[]> {
   const rows = await sql.unsafe<(Omit<NodeView, "slots" | "capabilities"> & { slots: string; capabilities: string })[]>(
     `SELECT id, version, region, slots::text AS slots, capabilities::text AS capabilities,
        CASE WHEN lease_until <= renewed_at THEN 'stopped' WHEN lease_until <= now() THEN 'lost'
-            WHEN draining THEN 'draining' WHEN maintenance THEN 'maintenance' ELSE 'ready' END AS state,
+            WHEN draining THEN 'draining' WHEN maintenance THEN 'maintenance' WHEN complaint IS NOT NULL THEN 'unhealthy' ELSE 'ready' END AS state, complaint,
        (SELECT count(*)::int FROM tasks k WHERE k.node_id = n.id AND k.status = 'running') AS running,
        ${moment("started_at")} AS started_at, ${moment("renewed_at")} AS renewed_at, ${moment("last_claim_at")} AS last_claim_at
      FROM nodes n ORDER BY n.lease_until > now() DESC, id LIMIT ${nodesMax}`,

@@ -50,7 +50,7 @@ export class ClaimWatch {
 
   /** `overdue` are those of the suspects in which something has. Called after each renewal. */
   judge(overdue: readonly string[]): void {
-    const now = Date.now();
+    const now = performance.now();
     if (this.#complaint === null) {
       if (overdue.length > 0) this.#complain(overdue, now);
     } else if (this.#trialSinceMs !== null) this.#judgeTrial(this.#trialSinceMs, overdue, now);

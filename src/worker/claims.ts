@@ -23,7 +23,7 @@ const claimMax = 200;
 export class Claims {
   readonly #options: ClaimsOptions;
   #isLooking = false;
-  /** When a look at the queues was last answered. */
+  /** When a look at the queues was last answered, as `performance.now()`. */
   lookedAtMs = 0;
 
   constructor(options: ClaimsOptions) {
@@ -50,7 +50,7 @@ export class Claims {
         source.backlog = true;
         source.isWoken = true;
       }
-      this.lookedAtMs = Date.now();
+      this.lookedAtMs = performance.now();
       for (const pool of pools.values()) if (hasBacklog(pool)) void this.pump(pool);
     } catch (fault) {
       if (!isPassingFault(fault)) log.error("looking for work failed", { fault });
@@ -122,9 +122,8 @@ export class Claims {
   }
 
   #note(pool: Pool, { claimed, taken }: Claim, hasIdlePeers: boolean): void {
-    const now = Date.now();
-    if (taken > 0) pool.takenAtMs = now;
-    if (claimed.length > 0) pool.lastClaimAtMs = now;
+    if (taken > 0) pool.takenAtMs = performance.now();
+    if (claimed.length > 0) pool.lastClaimAtMs = Date.now();
     if (hasIdlePeers) pool.courtesy.found(claimed);
   }
 

@@ -24,7 +24,7 @@ export class Courtesy {
   /** Whether a newcomer is to be left to `peers`, which counts it as theirs. */
   leaves(peers: PeerSlots | undefined, used: number, limit: number): boolean {
     if (peers === undefined) return false;
-    const now = Date.now();
+    const now = performance.now();
     if (now < this.#distrustUntilMs) return false;
     // A renewal tells of what has arrived there by now.
     if (peers !== this.#seenAt) this.#left = this.#left.filter((at) => now - at < courtesyMs);
@@ -40,13 +40,13 @@ export class Courtesy {
 
   /** For how much longer the queue is left to others, in ms. */
   get holdsForMs(): number {
-    return Math.max(0, this.#untilMs - Date.now());
+    return Math.max(0, this.#untilMs - performance.now());
   }
 
   /** What this node has claimed itself: whether it had lain there although others had free slots. */
   found(claimed: readonly Claimed[]): void {
     const isOld = claimed.some(({ queuedAtMs, startedAtMs }) => startedAtMs - queuedAtMs >= courtesyMs);
-    if (isOld) this.#distrustUntilMs = Date.now() + distrustMs;
+    if (isOld) this.#distrustUntilMs = performance.now() + distrustMs;
   }
 
   /** A run on this node took so long. */

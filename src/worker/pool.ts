@@ -23,7 +23,7 @@ export type Pool = {
   sources: Source[];
   /** The claim that is on its way; one that was given up is another. */
   claiming: symbol | null;
-  /** When messages were last taken, whatever became of them. */
+  /** When messages were last taken, whatever became of them; as `performance.now()`, like the next. */
   takenAtMs: number;
   /** When this pool was last seen without a free slot, or not allowed to begin anything. */
   closedAtMs: number;
@@ -41,7 +41,7 @@ export function createPool(runner: Runner, limit: number): Pool {
     sources: [sourceOf(runner.name)],
     claiming: null,
     takenAtMs: 0,
-    closedAtMs: Date.now(),
+    closedAtMs: performance.now(),
     lastClaimAtMs: null,
     courtesy: new Courtesy(),
   };

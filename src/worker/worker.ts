@@ -97,14 +97,14 @@ export class Worker implements FastLane {
 
   /** Queues of which this node has taken nothing for `ms` although it had free slots for them and was free to. */
   untouched(ms: number): string[] {
-    const now = Date.now();
+    const now = performance.now();
     return [...this.#pools.values()].flatMap((pool) => {
       if (!this.#isOpen(pool) || pool.used - pool.held >= pool.limit) pool.closedAtMs = now;
       return now - Math.max(pool.closedAtMs, pool.takenAtMs) < ms ? [] : pool.sources.map(({ queue }) => queue);
     });
   }
 
-  /** When messages were last taken from a queue, and when a look at the queues was last answered; in ms since the epoch. */
+  /** When messages were last taken from a queue, and when a look at the queues was last answered; as `performance.now()`. */
   get claimTimes(): { takenAtMs: number; lookedAtMs: number } {
     const takenAtMs = Math.max(0, ...[...this.#pools.values()].map((pool) => pool.takenAtMs));
     return { takenAtMs, lookedAtMs: this.#claims.lookedAtMs };
@@ -284,9 +284,9 @@ export class Worker implements FastLane {
     const pool = this.#pools.get(task.runner);
     if (pool === undefined) throw new Error(`this node has no runner for ${task.runner}`);
     const files = this.#files.get(task.runner);
-    const sinceMs = Date.now();
+    const sinceMs = performance.now();
     const onFree = () => {
-      pool.courtesy.learn(Date.now() - sinceMs);
+      pool.courtesy.learn(performance.now() - sinceMs);
       this.#give(pool);
     };
     await this.#running.execute(task, { runner: pool.runner, files, onFree });

@@ -11,6 +11,7 @@ import { createSubmitter, type Submitter } from "../../src/engine/submit.ts";
 import { createLog, type Log } from "../../src/log.ts";
 import { Queue } from "../../src/queue/boss.ts";
 import type { RunnerName } from "../../src/runners/contract.ts";
+import type { WatchTimes } from "../../src/worker/claim-watch.ts";
 import { Node } from "../../src/worker/node.ts";
 import { Worker } from "../../src/worker/worker.ts";
 import { ScriptedRunner } from "./scripted-runner.ts";
@@ -47,6 +48,11 @@ export type TestNodeOptions = {
   isStarted?: boolean;
   connectionsMax?: number;
   canRun?(runner: RunnerName, target: string): boolean;
+  /** The functions that the node knows and tells of; absent: it runs all and keeps no list. */
+  functions?: string[];
+  region?: string;
+  tags?: string[];
+  watch?: Partial<WatchTimes>;
   /** Changes the database that the engine works on, to see or break what it asks. */
   through?(db: Database): Database;
 };
@@ -117,13 +123,18 @@ function buildNode(engine: Engine, options: TestNodeOptions) {
     appender,
     log,
     runners: Object.values(runners).map((runner) => ({ runner, slots: options.slots ?? 4 })),
-    canRun: options.canRun ?? (() => true),
+    canRun: options.canRun ?? ((_, target) => options.functions?.includes(target) ?? true),
+    place: { region: options.region ?? "", tags: options.tags ?? [] },
   });
+  const { functions } = options;
+  const capabilities = { tags: options.tags ?? [], ...(functions === undefined ? {} : { functions }) };
+  const region = options.region ?? "";
   const node = new Node({
     engine,
     worker,
     log,
-    state: () => ({ capabilities: {}, slots: worker.slots(), region: "", version: "test", lastClaimAtMs: null }),
+    state: () => ({ capabilities, slots: worker.slots(), region, version: "test", lastClaimAtMs: null }),
+    ...(options.watch === undefined ? {} : { watch: options.watch }),
     ...(options.lease === undefined ? {} : { lease: options.lease }),
   });
   return { submitter, finisher, appender, worker, node, log, runner: runners.function, runners };

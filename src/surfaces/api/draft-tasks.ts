@@ -55,6 +55,7 @@ export function draftTasks(
     backoffS: submit.backoff ?? 1,
     ...(limits.value === null ? {} : { limits: limits.value }),
     ...(work.options === undefined ? {} : { options: work.options }),
+    ...(submit.requires === undefined ? {} : { requires: submit.requires }),
   };
   return { problems, value: { tasks: work.targets.map((target) => ({ ...spec, target })) } };
 }

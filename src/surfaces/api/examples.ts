@@ -175,6 +175,7 @@ export const nodeExample = {
   version: "0.1.0",
   region: "",
   state: "ready",
+  complaint: null,
   slots: { function: { used: 10, limit: 10 } },
   capabilities: { tags: [] },
   running: 10,

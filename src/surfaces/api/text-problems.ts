@@ -9,6 +9,8 @@ export function textProblems(submit: Submit): Problem[] {
     ["/dedup/key", submit.dedup?.key],
     ["/concurrency/key", submit.concurrency?.key],
     ["/webhook/url", submit.webhook?.url],
+    ["/requires/region", submit.requires?.region],
+    ...(submit.requires?.tags ?? []).map((tag, at): [string, string] => [`/requires/tags/${at}`, tag]),
     ...(submit.tags ?? []).map((tag, at): [string, string] => [`/tags/${at}`, tag]),
     ...(submit.containers ?? []).map((id, at): [string, string] => [`/containers/${at}`, id]),
   ];

@@ -40,7 +40,7 @@ export const waitingModel = Type.Object({
   ),
   reason: Type.String({
     description:
-      "held · delayed until … · concurrency key full · paused · maintenance · no free slot · no node with … · about to start",
+      "held · delayed until … · concurrency key full · paused · maintenance · no free slot · no node with … · no node in region … · no healthy node · about to start",
   }),
 });
 

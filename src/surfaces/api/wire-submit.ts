@@ -47,6 +47,21 @@ const concurrencyModel = Type.Object(
   closed,
 );
 
+const requiresModel = Type.Object(
+  {
+    region: Type.Optional(Type.String({ minLength: 1, maxLength: 100, description: "The node's REGION" })),
+    tags: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 100 }), {
+        minItems: 1,
+        maxItems: 20,
+        uniqueItems: true,
+        description: "All of these are among the node's NODE_TAGS",
+      }),
+    ),
+  },
+  { ...closed, description: "What the node must be that runs it" },
+);
+
 const webhookModel = Type.Object(
   {
     url: Type.String({ minLength: 1, maxLength: 2_048, description: "http or https, on a public address" }),
@@ -103,6 +118,7 @@ export const submitModel = Type.Object(
     limits: Type.Optional(limitsModel),
     dedup: Type.Optional(dedupModel),
     concurrency: Type.Optional(concurrencyModel),
+    requires: Type.Optional(requiresModel),
     tags: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 100 }), { maxItems: 20 })),
     webhook: Type.Optional(webhookModel),
   },
