@@ -7,6 +7,8 @@ import type { Submission } from "./submission.ts";
 export type PayloadState = {
   id: number;
   jobId: string;
+  /** How many there are. */
+  files: number;
   status: Status;
   error: Failure | null;
   cleaned: boolean;
@@ -63,6 +65,7 @@ export async function readPayload(sql: Sql, id: number): Promise<PayloadState | 
     {
       id: number;
       job_id: string;
+      files: number;
       status: Status;
       error: string | null;
       cleaned: boolean;
@@ -70,7 +73,7 @@ export async function readPayload(sql: Sql, id: number): Promise<PayloadState | 
       node_id: string | null;
     }[]
   >`
-    SELECT p.id, p.job_id, j.status, k.error::text AS error, p.cleaned_at IS NOT NULL AS cleaned,
+    SELECT p.id, p.job_id, p.files, j.status, k.error::text AS error, p.cleaned_at IS NOT NULL AS cleaned,
       coalesce(k.stop_reason = 'cancelled', false) AS stopping, p.node_id
     FROM payloads p JOIN jobs j ON j.id = p.job_id LEFT JOIN tasks k ON k.job_id = j.id AND k.index = 0
     WHERE p.id = ${id}`;
@@ -78,6 +81,7 @@ export async function readPayload(sql: Sql, id: number): Promise<PayloadState | 
   return {
     id: row.id,
     jobId: row.job_id,
+    files: row.files,
     status: row.status,
     error: row.error === null ? null : JSON.parse(row.error),
     cleaned: row.cleaned,

@@ -103,7 +103,7 @@ test("an upload without files is accepted and ends with the reason", async () =>
   const response = await service.call("/submit", { method: "POST", body: form });
   expect(response.status).toBe(200);
   const { id } = decodePayload(await response.json());
-  expect(await ended(id)).toMatchObject({ kind: "payload", payload: { status: "Invalid" } });
+  expect(await ended(id)).toMatchObject({ kind: "payload", payload: { status: "Failed" } });
 });
 
 describe("kill", () => {

@@ -7,8 +7,8 @@ export function wirePayload(state: PayloadState, location: string): WirePayload 
   return { id: state.id, status, loc: location, input: {}, pid: 0, killed: status === "Killed" };
 }
 
-/** `Invalid` when there was nothing to run, `Cleaned` once the files are past their age. */
-export function statusOf(state: Pick<PayloadState, "status" | "error" | "cleaned">): PayloadStatus {
+/** `Invalid` when there were files and nothing among them to run, `Cleaned` once they are past their age. */
+export function statusOf(state: Pick<PayloadState, "status" | "error" | "cleaned" | "files">): PayloadStatus {
   if (state.cleaned) return "Cleaned";
   switch (state.status) {
     case "queued":
@@ -20,7 +20,7 @@ export function statusOf(state: Pick<PayloadState, "status" | "error" | "cleaned
     case "cancelled":
       return "Killed";
     case "failed":
-      return state.error?.code === "invalid" ? "Invalid" : "Failed";
+      return state.error?.code === "invalid" && state.files > 0 ? "Invalid" : "Failed";
     default:
       return state.status satisfies never;
   }
