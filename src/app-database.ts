@@ -1,5 +1,5 @@
 import type { Config } from "./config.ts";
-import { codeOf, type Database, openDatabase } from "./db/client.ts";
+import { codeOf, type Database, isConnectionFault, openDatabase } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
 import { openGivenDatabase } from "./db/given.ts";
 import { schemaState } from "./db/migrate.ts";
@@ -85,6 +85,11 @@ export function cannotBeUsed(fault: unknown): EngineError {
   return new EngineError("unavailable", `The database at DATABASE_URL cannot be used: ${said}. ${fix}`, {
     cause: fault,
   });
+}
+
+/** The same for what broke off a start in its middle; other faults are left as they are. */
+export function startFault(fault: unknown): unknown {
+  return isConnectionFault(fault) ? cannotBeUsed(fault) : fault;
 }
 
 const tlsFixes: readonly [RegExp, string][] = [

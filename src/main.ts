@@ -45,7 +45,10 @@ async function serve(mode: { demo: boolean; dev: boolean; http: boolean; work: b
       void starting.then((app) => end(app, log)).catch(() => undefined);
     });
   }
-  await starting;
+  await starting.catch(async (fault: unknown) => {
+    const { startFault } = await import("./app-database.ts");
+    throw startFault(fault);
+  });
   isServing = true;
 }
 
