@@ -15,6 +15,7 @@ import type { FileStore } from "./files/store.ts";
 import type { Log } from "./log.ts";
 import { Queue } from "./queue/boss.ts";
 import type { Rooms } from "./app-rooms.ts";
+import { openTracing } from "./app-tracing.ts";
 import { buildRunners, type RunnerOptions, type Runners } from "./app-runners.ts";
 import { checkHeaders } from "./webhooks/headers.ts";
 import { Sender } from "./webhooks/deliver.ts";
@@ -46,7 +47,8 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const { db } = database;
   const queue = await Queue.open(db.sql);
   const engine = createEngine({ db, queue, nodeId: config.nodeName, queueMax: config.queueMax, renders });
-  const submitter = createSubmitter(engine);
+  const tracing = await openTracing(config, log, version);
+  const submitter = tracing?.submits(createSubmitter(engine)) ?? createSubmitter(engine);
   const finisher = createFinisher(engine);
   const appender = createAppender(engine);
   const files = openStore(config);
@@ -61,6 +63,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     runners: slotsOf(config, runners, payloadFiles(db.sql, files)),
     canRun: capabilities.canRun,
     place: capabilities.place,
+    tracer: tracing?.runs ?? null,
   });
   const lease = leaseTimesOf(config.nodeLeaseS);
   const node = new Node({ engine, worker, log, lease, state: () => nodeState(config, capabilities, worker) });
@@ -72,6 +75,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     retries: { retriesMax: config.webhookRetriesMax, delayMs: config.webhookRetryDelayMs },
     secrets,
     headers: webhookHeaders,
+    tracer: tracing?.attempts ?? null,
     sealKeys: keys.seals,
     ...(config.serverUrl === ""
       ? {}
@@ -95,6 +99,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     node,
     sender,
     webhookAllow,
+    tracing,
     keys,
   };
 }
@@ -133,6 +138,7 @@ export async function stopRooms(rooms: Rooms): Promise<void> {
   await phase(rooms, "node", () => node.stop());
   await phase(rooms, "queue", () => queue.close());
   await phase(rooms, "database", () => database.close());
+  await phase(rooms, "traces", async () => rooms.tracing?.close());
 }
 
 /** Should this process die with a delivery, another one takes it when its time is over, and then this. */

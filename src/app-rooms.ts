@@ -9,6 +9,7 @@ import type { FileStore } from "./files/store.ts";
 import type { Log } from "./log.ts";
 import type { Queue } from "./queue/boss.ts";
 import type { Runners } from "./app-runners.ts";
+import type { Tracing } from "./tracing/tracing.ts";
 import type { Networks } from "./webhooks/networks.ts";
 import type { Sender } from "./webhooks/deliver.ts";
 import type { Node } from "./worker/node.ts";
@@ -30,5 +31,7 @@ export type Rooms = {
   node: Node;
   sender: Sender;
   webhookAllow: Networks;
+  /** Null unless traces are collected. */
+  tracing: Tracing | null;
   keys: NodeKeys;
 };

@@ -46,6 +46,19 @@ export function integer(base: Base & { min: number; max: number }): Setting<numb
   };
 }
 
+/** A number from 0 to 1. */
+export function fraction(base: Base): Setting<number> {
+  return {
+    fallback: "",
+    ...base,
+    parse: (value) => {
+      const number = Number(value);
+      if (!/^\d*\.?\d+$/.test(value) || number > 1) throw new Error("must be a number from 0 to 1, such as 0.1");
+      return number;
+    },
+  };
+}
+
 /** An integer that may be left empty. */
 export function optionalInteger(base: Base & { min: number; max: number }): Setting<number | null> {
   const inner = integer(base);
@@ -105,6 +118,19 @@ export function url(base: Base): Setting<string> {
     ...base,
     parse: (value) => {
       if (value !== "" && !URL.canParse(value)) throw new Error("must be a full URL");
+      return value;
+    },
+  };
+}
+
+/** A URL that can be fetched. */
+export function webUrl(base: Base): Setting<string> {
+  return {
+    fallback: "",
+    ...base,
+    parse: (value) => {
+      if (value !== "" && !/^https?:$/.test(URL.parse(value)?.protocol ?? ""))
+        throw new Error("must be a full URL that begins with http:// or https://");
       return value;
     },
   };

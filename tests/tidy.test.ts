@@ -6,7 +6,7 @@ const repository = resolve(import.meta.dir, "..");
 const sourceLinesMax = 300;
 
 type Source = { path: string; text: string; code: string };
-type Import = { specifier: string; isTypeOnly: boolean; line: number };
+type Import = { specifier: string; isTypeOnly: boolean; line: number; text: string };
 
 const self = "tests/tidy.test.ts";
 const everything = readSources("{src,tests,scripts,functions}/**/*.ts").filter(({ path }) => path !== self);
@@ -15,12 +15,24 @@ const tests = everything.filter(({ path }) => path.startsWith("tests/"));
 
 /** Rooms from the ground up. A room imports rooms of lower rows, its own files, and nothing else of `src/`. */
 const rows = [
-  ["errors", "log", "buckets", "carried", "setting", "settings", "config", "functions", "automations", "client", "contract"],
+  [
+    "errors",
+    "log",
+    "buckets",
+    "carried",
+    "setting",
+    "settings",
+    "config",
+    "functions",
+    "automations",
+    "client",
+    "contract",
+  ],
   ["db"],
   ["queue"],
   ["runners", "files", "engine"],
   ["worker", "webhooks", "http"],
-  ["surfaces", "dashboard"],
+  ["surfaces", "dashboard", "tracing"],
   ["app"],
   ["cli"],
   ["main"],
@@ -62,6 +74,17 @@ describe("imports", () => {
   test("of pg-boss stand in the queue alone", () => {
     const elsewhere = imports(production).filter(({ specifier, from }) => specifier === "pg-boss" && from !== "queue");
     expect(elsewhere.map(({ at }) => at)).toEqual([]);
+  });
+
+  test("of OpenTelemetry stand in the room of traces alone, which is loaded when it is asked for", () => {
+    const elsewhere = imports(production).filter(
+      ({ specifier, from }) => specifier.startsWith("@opentelemetry/") && from !== "tracing",
+    );
+    const early = imports(production).filter(
+      ({ from, to, isTypeOnly, text }) =>
+        to?.room === "tracing" && from !== "tracing" && !isTypeOnly && !/\bimport\(/.test(text),
+    );
+    expect([...elsewhere, ...early].map(({ at }) => at)).toEqual([]);
   });
 
   test("of files name them in full", () => {
@@ -164,6 +187,7 @@ function readImports(text: string): Import[] {
     specifier: found[2] ?? found[3] ?? "",
     isTypeOnly: found[1] !== undefined,
     line: lineAt(text, found.index + found[0].search(/\S/)),
+    text: found[0],
   }));
 }
 

@@ -64,7 +64,7 @@ export type RunRequest = {
   timeoutMs: number;
   /** Directory of the job's payload, when it has one. */
   directory: string | null;
-  /** W3C traceparent of the submit, when one came in. */
+  /** W3C traceparent for what the work calls, when its job belongs to a trace. */
   traceparent: string | null;
 };
 

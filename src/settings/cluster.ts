@@ -1,4 +1,15 @@
-import { integer, longSecretList, oneOf, secret, serverAddress, text, url, words } from "../setting.ts";
+import {
+  fraction,
+  integer,
+  longSecretList,
+  oneOf,
+  secret,
+  serverAddress,
+  text,
+  url,
+  webUrl,
+  words,
+} from "../setting.ts";
 
 /** One node among others: its name, the shared bucket, the control plane above it, and traces. */
 export const clusterSettings = {
@@ -66,5 +77,10 @@ export const clusterSettings = {
     fallback: "api/v1/save_trajectory",
     help: "control plane path",
   }),
-  otlpEndpoint: url({ name: "OTEL_EXPORTER_OTLP_ENDPOINT", help: "where traces go; empty: nowhere" }),
+  otlpEndpoint: webUrl({ name: "OTEL_EXPORTER_OTLP_ENDPOINT", help: "collector that traces go to; empty: nowhere" }),
+  traceShare: fraction({
+    name: "OTEL_TRACES_SAMPLER_ARG",
+    fallback: "1",
+    help: "share of the traces begun here that is told",
+  }),
 } as const;

@@ -4,6 +4,7 @@ import { type DueDelivery, giveBack, nextDueMs, recordAttempt, takeDue } from ".
 import type { Log } from "../log.ts";
 import { buildBody, type DeliveryKind, filesGone } from "./delivery-kind.ts";
 import { attemptOf, type Made, reasonOf } from "./attempt-record.ts";
+import type { AttemptTracer } from "./attempt-trace.ts";
 import { type HeaderMap, mergeHeaders } from "./headers.ts";
 import { HostPlaces } from "./host-places.ts";
 import type { Networks } from "./networks.ts";
@@ -25,6 +26,8 @@ export type SenderOptions = {
   sealKeys: readonly SealKey[];
   /** What is different for the deliveries of some kinds of webhooks. */
   kinds?: Readonly<Record<string, DeliveryKind>>;
+  /** Told of every attempt; null when nobody collects traces. */
+  tracer?: AttemptTracer | null;
   /** Seconds beyond `timeoutMs` after which others may take a delivery whose process has died; 15 unless said. */
   claimMarginS?: number;
 };
@@ -117,7 +120,10 @@ export class Sender {
     this.#active++;
     try {
       const at = new Date().toISOString();
-      const outcome = await this.#attempt(due).finally(() => this.#places.leave(due.url));
+      const trace = this.#options.tracer?.begin(due);
+      const traced = trace === undefined ? due : { ...due, traceparent: trace.traceparent };
+      const outcome = await this.#attempt(traced).finally(() => this.#places.leave(due.url));
+      trace?.end(outcome);
       if (outcome.kind === "interrupted") await giveBack(this.#options.sql, [due], 0);
       else await this.#record(due, at, outcome);
     } catch (fault) {

@@ -10,10 +10,18 @@ export type RunFiles = {
   after(task: Claimed): Promise<void>;
 };
 
+/** Where a run runs, and the trace that it belongs to. */
+type Surroundings = { directory: string | null; traceparent: string | null };
+
 /** Starts a claimed task. A request that cannot even be built ends as a failed outcome. */
-export function startRun(runner: Runner, task: Claimed, sink: EventSink, directory: string | null): ActiveRun {
+export function startRun(
+  runner: Runner,
+  task: Claimed,
+  sink: EventSink,
+  { directory, traceparent }: Surroundings,
+): ActiveRun {
   try {
-    return runner.start(requestOf(task, directory), sink);
+    return runner.start(requestOf(task, directory, traceparent), sink);
   } catch (fault) {
     return failedToStart(fault);
   }
@@ -39,7 +47,7 @@ export const noFacts: RunFacts = {
   limits: null,
 };
 
-function requestOf(task: Claimed, directory: string | null): RunRequest {
+function requestOf(task: Claimed, directory: string | null, traceparent: string | null): RunRequest {
   return {
     jobId: task.jobId,
     taskIndex: task.index,
@@ -55,6 +63,6 @@ function requestOf(task: Claimed, directory: string | null): RunRequest {
     limits: task.limitsJson === null ? {} : JSON.parse(task.limitsJson),
     timeoutMs: task.timeoutMs,
     directory,
-    traceparent: task.traceparent,
+    traceparent,
   };
 }

@@ -5,6 +5,7 @@ import type { Finisher } from "../engine/finish.ts";
 import type { Log } from "../log.ts";
 import type { ActiveRun, Outcome, Runner, RunnerName, StopReason } from "../runners/contract.ts";
 import { failedToStart, noFacts, type RunFiles, startRun } from "./run-task.ts";
+import type { RunTracer } from "./run-trace.ts";
 import { createSink, type EventSink } from "./sink.ts";
 
 /** How a task is run: by what, with which files, and whom to tell when its slot is free. */
@@ -22,15 +23,17 @@ type Run = {
   onFree(): void;
 };
 
+export type RunningOptions = { finisher: Finisher; appender: Appender; log: Log; tracer?: RunTracer | null };
+
 const retryFirstMs = 100;
 const retryMaxMs = 2_000;
 
 /** The tasks that run on this node, each from its start until its end is recorded. */
 export class Running {
-  readonly #options: { finisher: Finisher; appender: Appender; log: Log };
+  readonly #options: RunningOptions;
   readonly #runs = new Map<string, Run>();
 
-  constructor(options: { finisher: Finisher; appender: Appender; log: Log }) {
+  constructor(options: RunningOptions) {
     this.#options = options;
   }
 
@@ -95,14 +98,17 @@ export class Running {
 
   async #runToItsEnd(run: Run, runner: Runner, files: RunFiles | undefined): Promise<void> {
     const { task } = run;
-    const { appender, finisher, log } = this.#options;
+    const { appender, finisher, log, tracer } = this.#options;
     const sink = createSink(task, appender, {
       onFault: (fault) => log.warn("events were not written", { job: task.jobId, fault }),
       onFenced: () => stopRun(run, "fenced"),
     });
-    run.active = await begin(runner, task, sink, files);
+    const trace = tracer?.begin(task);
+    const traceparent = trace?.traceparent ?? task.traceparent;
+    run.active = await begin(runner, task, sink, { files, traceparent });
     if (run.stopped !== null) run.active.stop(run.stopped);
     const { outcome, facts } = await run.active.done;
+    trace?.end(outcome, facts);
     if (task.index === task.taskCount - 1) freeSlot(run);
     if (files !== undefined) await this.#persist(() => files.after(task), task);
     const events = await sink.rest();
@@ -145,10 +151,17 @@ function stopRun(run: Run, reason: StopReason): void {
   run.active?.stop(reason);
 }
 
-async function begin(runner: Runner, task: Claimed, sink: EventSink, files: RunFiles | undefined): Promise<ActiveRun> {
-  if (files === undefined) return startRun(runner, task, sink, null);
+type Given = { files: RunFiles | undefined; traceparent: string | null };
+
+async function begin(
+  runner: Runner,
+  task: Claimed,
+  sink: EventSink,
+  { files, traceparent }: Given,
+): Promise<ActiveRun> {
+  if (files === undefined) return startRun(runner, task, sink, { directory: null, traceparent });
   try {
-    return startRun(runner, task, sink, await files.before(task));
+    return startRun(runner, task, sink, { directory: await files.before(task), traceparent });
   } catch (fault) {
     return failedToStart(fault);
   }

@@ -10,6 +10,7 @@ import type { Runner, RunnerName, StopReason } from "../runners/contract.ts";
 import { Claims } from "./claims.ts";
 import { createPool, freeSlots, hasBacklog, type Pool, setSources } from "./pool.ts";
 import type { RunFiles } from "./run-task.ts";
+import type { RunTracer } from "./run-trace.ts";
 import { Running } from "./running.ts";
 
 export type WorkerOptions = {
@@ -18,6 +19,8 @@ export type WorkerOptions = {
   appender: Appender;
   log: Log;
   runners: { runner: Runner; slots: number; files?: RunFiles }[];
+  /** Told of every run; null when nobody collects traces. */
+  tracer?: RunTracer | null;
   /** Whether this node has and knows what it takes; an empty `target` is one that it need not know. */
   canRun(runner: RunnerName, target: string): boolean;
   /** What tasks may ask for; absent: a node of no region and without tags. */
