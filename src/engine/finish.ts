@@ -5,6 +5,7 @@ import type { Engine } from "./context.ts";
 import { type Ending, endingOf } from "./ending.ts";
 import { finishSql } from "./finish-sql.ts";
 import { factsJson } from "./facts.ts";
+import { forgive } from "./forgive.ts";
 import { endingEvents, linesJson, type TimedEvent } from "./history.ts";
 import { announceAfter } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
@@ -34,12 +35,16 @@ export function createFinisher(engine: Engine): Finisher {
     groupMax,
     charsOf: ({ ending }) => ending.outputJson?.length ?? 0,
   });
+  async function record(task: Claimed, ending: Ending, facts: RunFacts, last: TimedEvent[]) {
+    if (ending.kind === "again" || !task.plain) return settleTask(engine, task, ending, facts, last);
+    const events = [...last, ...endingEvents(task.index, ending, true)];
+    return (await batcher.add({ task, ending, facts, events })) ? "recorded" : "stale";
+  }
   return {
     async finish(task, outcome, facts, last = []) {
-      const ending = endingOf(outcome, task);
-      if (ending.kind === "again" || !task.plain) return settleTask(engine, task, ending, facts, last);
-      const events = [...last, ...endingEvents(task.index, ending, true)];
-      return (await batcher.add({ task, ending, facts, events })) ? "recorded" : "stale";
+      const recorded = await record(task, endingOf(outcome, task), facts, last);
+      if (recorded === "stale") await forgive(engine, task);
+      return recorded;
     },
     idle: () => batcher.idle(),
   };

@@ -139,6 +139,28 @@ describe("the reaper", () => {
     expect(await database.sql`SELECT 1 FROM deliveries`).toHaveLength(1);
   });
 
+  test.each([
+    ["plain", {}],
+    ["complex", { webhook }],
+  ] as const)(
+    "does not count %s runs whose process lives and reports them after all, save that it is always so",
+    async (_path, more) => {
+      let task = await begun(more);
+      const { jobId } = task;
+      for (let turn = 1; turn <= 12; turn++) {
+        await database.sql`UPDATE tasks SET node_id = 'gone'`;
+        expect(await reap(node.engine, "expired")).toMatchObject({ returned: 1 });
+        const next = turn === 12 ? task : (await claim(node.engine, "function", 1)).claimed[0];
+        expect(await node.finisher.finish(task, { kind: "interrupted" }, scriptedFacts)).toBe("stale");
+        const [row] = await database.sql`SELECT lost_runs AS lost FROM tasks`;
+        expect(row?.["lost"]).toBe(Math.max(0, turn - 9));
+        if (next === undefined) throw new Error(`turn ${turn + 1} was not claimed`);
+        task = next;
+      }
+      expect(await readJob(database.sql, jobId)).toMatchObject({ status: "failed", error: { code: "lost" } });
+    },
+  );
+
   test("counts the lost runs of a task over failures in between", async () => {
     let task = await begun({ tasks: [taskOf("x", { maxAttempts: 9 })] });
     const { jobId } = task;
