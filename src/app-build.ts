@@ -3,13 +3,16 @@ import { openKeys } from "./app-keys.ts";
 import { optexityDeliveries, reportTimeoutMs } from "./app-optexity.ts";
 import { type Capabilities, capabilitiesOf } from "./app-capabilities.ts";
 import type { Config } from "./config.ts";
+import type { Sql } from "./db/client.ts";
 import type { Render } from "./engine/deliveries.ts";
 import { createEngine } from "./engine/engine.ts";
 import { createAppender } from "./engine/events.ts";
 import { createFinisher } from "./engine/finish.ts";
 import { leaseTimesOf } from "./engine/lease.ts";
 import { createSubmitter } from "./engine/submit.ts";
+import { recordedManifest } from "./engine/payloads.ts";
 import { createLocalStore } from "./files/local-store.ts";
+import type { Manifest } from "./files/manifest.ts";
 import { createS3Store } from "./files/s3-store.ts";
 import type { FileStore } from "./files/store.ts";
 import type { Log } from "./log.ts";
@@ -51,7 +54,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const submitter = tracing?.submits(createSubmitter(engine)) ?? createSubmitter(engine);
   const finisher = createFinisher(engine);
   const appender = createAppender(engine);
-  const files = openStore(config);
+  const files = openStore(config, db.sql);
   const keys = await openKeys(config, db.sql);
   seals = keys.seals;
   const capabilities = capabilitiesOf(config, runners);
@@ -60,7 +63,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     finisher,
     appender,
     log,
-    runners: slotsOf(config, runners, payloadFiles(db.sql, files)),
+    runners: slotsOf(config, runners, payloadFiles({ sql: db.sql, files, nodeId: config.nodeName, log })),
     canRun: capabilities.canRun,
     place: capabilities.place,
     tracer: tracing?.runs ?? null,
@@ -160,7 +163,7 @@ async function phase(rooms: Rooms, name: string, work: () => Promise<void>): Pro
 }
 
 /** A bucket lets any node run and serve any payload; without one they stay on this node's disk. */
-function openStore(config: Config): FileStore {
+function openStore(config: Config, sql: Sql): FileStore {
   if (config.s3Bucket === "") return createLocalStore({ dataDir: config.dataDir });
   const bucket = {
     bucket: config.s3Bucket,
@@ -169,7 +172,11 @@ function openStore(config: Config): FileStore {
     accessKeyId: config.s3AccessKeyId,
     secretAccessKey: config.s3SecretAccessKey,
   };
-  return createS3Store({ dataDir: config.dataDir, bucket });
+  const recorded = async (payloadId: number) => {
+    const manifest = await recordedManifest(sql, payloadId);
+    return manifest === null ? null : (JSON.parse(manifest) as Manifest);
+  };
+  return createS3Store({ dataDir: config.dataDir, bucket, recorded });
 }
 
 function slotsOf(config: Config, runners: Runners, files: RunFiles) {

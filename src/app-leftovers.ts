@@ -37,7 +37,8 @@ async function sweep({ config, files, database, log }: Rooms): Promise<void> {
 }
 
 /**
- * Directories of ids that this database has given out and knows nothing of. An id beyond those is of another
+ * Directories of ids that this database has given out and knows nothing of, or only that they were cleaned, which other nodes
+ * say of those of a node that is gone. An id beyond those is of another
  * database, such as one that was since restored from a backup, and none of our business.
  */
 async function strayPayloads(sql: Sql, directory: string): Promise<number[]> {
@@ -48,7 +49,7 @@ async function strayPayloads(sql: Sql, directory: string): Promise<number[]> {
   const strays: number[] = [];
   for (let from = 0; from < ids.length; from += idsAtOnce) {
     const some = ids.slice(from, from + idsAtOnce);
-    const known = await sql<{ id: number }[]>`SELECT id FROM payloads WHERE id = ANY(${some})`;
+    const known = await sql<{ id: number }[]>`SELECT id FROM payloads WHERE id = ANY(${some}) AND cleaned_at IS NULL`;
     const rows = new Set(known.map(({ id }) => id));
     strays.push(...some.filter((id) => !rows.has(id)));
   }

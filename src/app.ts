@@ -12,7 +12,7 @@ import type { Log } from "./log.ts";
 import { renderResult } from "./surfaces/andera/render.ts";
 import { createApiRender } from "./surfaces/api/render.ts";
 import type { ChildIdentity } from "./surfaces/optexity/deps.ts";
-import { keepHouse } from "./worker/housekeeping.ts";
+import { type HousekeepingOptions, keepHouse } from "./worker/housekeeping.ts";
 
 export const version = "0.1.0";
 export const description = "One service that speaks five worker protocols over one durable engine.";
@@ -56,7 +56,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   try {
     closers.last.push(await clearLeftovers(rooms));
     await startRooms(rooms, { work: options.work ?? true });
-    closers.last.push(keepHouse({ sql: rooms.database.db.sql, files: rooms.files, log, maxAgeS: config.maxAgeS }));
+    closers.last.push(keepHouse(houseOf(rooms)));
     if (options.dev) {
       const unwatch = rooms.runners.functions.watch();
       closers.last.push(async () => unwatch());
@@ -89,6 +89,12 @@ async function stopAll(rooms: Rooms, { first, last }: Closers): Promise<void> {
   await closeAll(last, log);
   await stopRooms(rooms);
   log.info("stopped", { ms: Date.now() - startedMs });
+}
+
+/** Files in a bucket, or of the only node there is, are any process's to remove. */
+function houseOf({ config, database, files, log }: Rooms): HousekeepingOptions {
+  const reach = { nodeId: config.nodeName, isShared: files.kind === "s3" || database.embedded };
+  return { sql: database.db.sql, files, reach, log, maxAgeS: config.maxAgeS };
 }
 
 async function closeAll(closers: Closers["first"], log: Log): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Runs, Sql } from "../db/client.ts";
+import { EngineError } from "../errors.ts";
 import type { Failure } from "../runners/contract.ts";
 import type { Status } from "./status.ts";
 import type { Submission } from "./submission.ts";
@@ -16,14 +17,10 @@ export type PayloadState = {
   nodeId: string | null;
 };
 
-/** The id that the next payload will have. Ids of submissions that fail are never used again. */
-export async function reservePayloadId(sql: Sql): Promise<number> {
-  const [row] = await sql<{ id: number }[]>`SELECT nextval('payloads_id_seq')::int AS id`;
-  if (row === undefined) throw new Error("the database gave no payload id");
-  return row.id;
-}
-
-/** Writes the rows of the payloads that came with these jobs, in the transaction that writes the jobs. */
+/**
+ * Writes the rows of the payloads that came with these jobs, in the transaction that writes the jobs, and of which no upload
+ * has been given up. Throws `unavailable` when one has.
+ */
 export async function insertPayloads(
   tx: Runs,
   nodeId: string,
@@ -32,12 +29,17 @@ export async function insertPayloads(
   for (const { id, submission } of jobs) {
     if (submission.payload === undefined) continue;
     const { payload } = submission;
-    await tx.unsafe(
-      "INSERT INTO payloads (id, job_id, files, bytes, manifest, node_id) VALUES ($1, $2, $3, $4, $5::text::json, $6)",
-      [payload.id, id, payload.files, payload.bytes, payload.manifestJson, nodeId],
-    );
+    const values = [payload.id, id, payload.files, payload.bytes, payload.manifestJson, nodeId];
+    const { count } = await tx.unsafe(insertSql, values);
+    if (count === 0)
+      throw new EngineError("unavailable", "The upload took too long, and its files were removed: send it again");
   }
 }
+
+const insertSql = `
+WITH upload AS (DELETE FROM uploads WHERE payload_id = $1::int AND swept_at IS NULL RETURNING payload_id)
+INSERT INTO payloads (id, job_id, files, bytes, manifest, node_id)
+SELECT payload_id, $2::text, $3::int, $4::bigint, $5::text::json, $6::text FROM upload`;
 
 /** What is there now. With a `runId` it is written only while that run owns a task of the payload's job. */
 export async function updatePayload(
@@ -88,4 +90,11 @@ export async function readPayload(sql: Sql, id: number): Promise<PayloadState | 
     cancelRequested: row.stopping,
     nodeId: row.node_id,
   };
+}
+
+/** The manifest of a payload as JSON text, as it was last recorded; null where none is. */
+export async function recordedManifest(sql: Sql, id: number): Promise<string | null> {
+  const [row] = await sql<{ manifest: string | null }[]>`
+    SELECT manifest::text AS manifest FROM payloads WHERE id = ${id}`;
+  return row?.manifest ?? null;
 }

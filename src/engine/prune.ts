@@ -5,20 +5,6 @@ const batchMax = 500;
 /** A job with files is remembered for this many times longer than its files, so that its clients learn they were cleaned. */
 const payloadRowsFactor = 3;
 
-/** Payloads whose files are past their age: those of final jobs, oldest first. Their files are the caller's to remove. */
-export async function expiredPayloads(sql: Sql, maxAgeS: number): Promise<number[]> {
-  const rows = await sql<{ id: number }[]>`
-    SELECT p.id FROM payloads p JOIN jobs j ON j.payload_id = p.id
-    WHERE p.cleaned_at IS NULL AND j.finished_at < now() - make_interval(secs => ${maxAgeS})
-    ORDER BY j.finished_at LIMIT ${batchMax}`;
-  return rows.map((row) => row.id);
-}
-
-/** The files of these payloads are gone. */
-export async function markCleaned(sql: Sql, ids: number[]): Promise<void> {
-  await sql`UPDATE payloads SET cleaned_at = now(), manifest = NULL WHERE id = ANY(${ids})`;
-}
-
 /** Forgets final jobs that are past their age, one bounded batch. Returns how many went; call again until it is 0. */
 export async function pruneJobs(sql: Sql, maxAgeS: number): Promise<number> {
   const rows = await sql<{ id: string }[]>`

@@ -77,7 +77,8 @@ async function uploadInParts(
       await writer.flush();
     }
   } catch (fault) {
-    // Ended all the same, so that the store keeps no unfinished parts: the short object stands in no manifest.
+    // Ended all the same, so that the store keeps no unfinished parts: the short object stands in no manifest. Bun's client has
+    // no way to abort.
     await Promise.resolve(writer.end()).catch(() => undefined);
     throw fault;
   }

@@ -41,6 +41,9 @@ export function createLocalStore(options: { dataDir: string }): FileStore {
       await saved.forget(payloadId);
       return directory;
     },
+    runDirectory(payloadId) {
+      return existsSync(directoryOf(payloadId)) ? directoryOf(payloadId) : null;
+    },
     async publish(payloadId) {
       const manifest = await readManifest(present(payloadId));
       await saved.write(payloadId, manifest);

@@ -14,22 +14,35 @@ import { removeTree } from "./remove.ts";
 import type { FileStore, StoredFile } from "./store.ts";
 import { noFile } from "./stored-file.ts";
 import { sweepOld } from "./sweep.ts";
+import { abortUploads } from "./unfinished-uploads.ts";
 import { type BucketManifest, emptyBucketManifest, uploadTree } from "./upload-tree.ts";
 import { zipObjects } from "./zip-objects.ts";
 
-export type S3StoreOptions = { dataDir: string; prefix?: string; bucket: BucketOptions };
+export type S3StoreOptions = {
+  dataDir: string;
+  prefix?: string;
+  bucket: BucketOptions;
+  /**
+   * The manifest in the payload's row, as `commit` or `publish` returned it, or null. It decides what the payload holds: only
+   * the run that owns a task can write it, while in the bucket one that lost its task may still come last.
+   */
+  recorded(payloadId: number): Promise<Manifest | null>;
+};
 
-type Remote = { bucket: Bucket; keys: ObjectKeys };
+type Remote = { bucket: Bucket; keys: ObjectKeys; recorded: S3StoreOptions["recorded"] };
 
 const deletesAtOnce = 16;
 const listingsMax = 10_000;
+/** No upload of a node that lives takes longer. */
+const unfinishedAgeMs = 86_400_000;
 
 /**
  * Payloads in a bucket, so that any node can run and serve any of them. The local disk holds uploads that are coming in and the
  * directories of this node's runs; a payload is whole without it from `commit` on, and again from `publish` on.
  */
 export function createS3Store(options: S3StoreOptions): FileStore {
-  const remote: Remote = { bucket: openBucket(options.bucket), keys: createObjectKeys(options.prefix ?? "") };
+  const { recorded, prefix = "" } = options;
+  const remote: Remote = { bucket: openBucket(options.bucket), keys: createObjectKeys(prefix), recorded };
   const local = createLocalStore(options);
   const payloads = join(options.dataDir, "payloads");
   /** Payloads that a run of this process may be changing: what is on the disk is newer than the bucket. */
@@ -53,18 +66,20 @@ export function createS3Store(options: S3StoreOptions): FileStore {
     async workDirectory(payloadId) {
       const manifest = await read(remote, payloadId);
       const staging = await local.stage();
-      await fetchPayload(remote.bucket, manifest, staging.directory);
+      await fetchPayload(remote.bucket, manifest, staging.directory).catch(async (fault: unknown) => {
+        await staging.discard();
+        throw fault;
+      });
       await removeTree(directoryOf(payloadId));
       await moveIn(staging.directory, directoryOf(payloadId));
       working.add(payloadId);
       return directoryOf(payloadId);
     },
+    runDirectory: (payloadId) => (working.has(payloadId) ? directoryOf(payloadId) : null),
     async publish(payloadId) {
       if (!working.has(payloadId)) throw new EngineError("not_found", `Payload ${payloadId} has no run on this node`);
       const [directory, before] = [directoryOf(payloadId), await read(remote, payloadId)];
-      const manifest = await take(remote, payloadId, { directory, before, tag: randomUUID() });
-      await forget(payloadId);
-      return manifest;
+      return await take(remote, payloadId, { directory, before, tag: randomUUID() });
     },
     forget,
     async list(payloadId) {
@@ -83,7 +98,10 @@ export function createS3Store(options: S3StoreOptions): FileStore {
     },
     async sweepStaging(olderThanMs) {
       const keep = (name: string) => working.has(Number(name));
-      return (await local.sweepStaging(olderThanMs)) + (await sweepOld(payloads, { olderThanMs, keep }));
+      const here = (await local.sweepStaging(olderThanMs)) + (await sweepOld(payloads, { olderThanMs, keep }));
+      // Without an age only what lies on this disk is known to be nobody's.
+      if (olderThanMs < unfinishedAgeMs) return here;
+      return here + (await abortUploads(options.bucket, `${prefix}payloads/`, olderThanMs));
     },
   };
 }
@@ -92,16 +110,23 @@ async function take(
   { bucket, keys }: Remote,
   payloadId: number,
   from: { directory: string; before: BucketManifest; tag: string },
-): Promise<Manifest> {
+): Promise<BucketManifest> {
   const { directory, before, tag } = from;
   const keyOf = (path: string) => keys.file(payloadId, path, tag);
   const manifest = await uploadTree(bucket, { directory, before, keyOf });
   await bucket.put(keys.manifest(payloadId), JSON.stringify(manifest));
-  return withoutKeys(manifest);
+  return manifest;
 }
 
-async function read({ bucket, keys }: Remote, payloadId: number): Promise<BucketManifest> {
+/** From the bucket before there is a row, and where an earlier version has written one without keys. */
+async function read({ bucket, keys, recorded }: Remote, payloadId: number): Promise<BucketManifest> {
+  const manifest = await recorded(payloadId);
+  if (manifest !== null && hasKeys(manifest)) return manifest;
   return JSON.parse(await bucket.text(keys.manifest(payloadId))) as BucketManifest;
+}
+
+function hasKeys(manifest: Manifest): manifest is BucketManifest {
+  return Object.hasOwn(manifest, "keys");
 }
 
 async function isThere(remote: Remote, payloadId: number): Promise<boolean> {

@@ -32,9 +32,14 @@ export type FileStore = {
   commit(staging: Staging, payloadId: number, known?: readonly StagedFile[]): Promise<Manifest>;
   /** The directory for a run on this node, fetched first if need be. From now until `publish` the manifest is what is on disk. */
   workDirectory(payloadId: number): Promise<string>;
-  /** After a run, when its processes are gone: describes what is there and, with an object store, takes it to the bucket. */
+  /** That directory while a run on this node has it, null when none has. Nothing is fetched. */
+  runDirectory(payloadId: number): string | null;
+  /**
+   * After a run, when its processes are gone: describes what is there and, with an object store, takes it to the bucket. It is
+   * the payload's once it stands in its row as it was returned, with all that it holds; until `forget` this node shows its copy.
+   */
   publish(payloadId: number): Promise<Manifest>;
-  /** Instead of `publish`, when a run's changes must not count (lost, replaced): this node drops its copy, if the files live elsewhere. */
+  /** After `publish`, or instead of it when a run's changes must not count (lost, replaced): this node drops its copy, if the files live elsewhere. */
   forget(payloadId: number): Promise<void>;
   /** What the payload holds; without hashes while a run may be changing it. */
   list(payloadId: number): Promise<Manifest>;
@@ -44,6 +49,6 @@ export type FileStore = {
   zip(payloadId: number): Promise<ReadableStream<Bytes>>;
   /** Removes every trace; a payload that is not there is no error. */
   remove(payloadId: number): Promise<void>;
-  /** Removes what interrupted uploads and removals left behind and nothing has written to for so long. Returns how many. */
+  /** Removes what interrupted uploads and removals left behind, here and unfinished in the bucket, and nothing has written to for so long. Returns how many. */
   sweepStaging(olderThanMs: number): Promise<number>;
 };

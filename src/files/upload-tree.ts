@@ -19,6 +19,7 @@ const uploadedBytesMax = 274_877_906_944;
 /**
  * Uploads what has changed since `before` and describes the directory. Objects are never overwritten: changed files get keys of
  * their own, so that the manifest alone decides what the payload is, and a run that is cut off, or was replaced by another,
+ * changes nothing of it.
  */
 export async function uploadTree(bucket: Bucket, options: UploadOptions): Promise<BucketManifest> {
   const keys: Record<string, string> = Object.create(null);

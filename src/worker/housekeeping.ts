@@ -1,16 +1,19 @@
 import type { Sql } from "../db/client.ts";
 import { ensurePartitions } from "../engine/partitions.ts";
-import { expiredPayloads, markCleaned, pruneDays, pruneJobs } from "../engine/prune.ts";
+import { pruneDays, pruneJobs } from "../engine/prune.ts";
+import { forgetUploads, type Reach, takeAbandoned, takeExpired } from "../engine/uploads.ts";
+import { atOnce } from "../files/at-once.ts";
 import type { FileStore } from "../files/store.ts";
 import type { Log } from "../log.ts";
 
-export type HousekeepingOptions = { sql: Sql; files: FileStore; log: Log; maxAgeS: number };
+export type HousekeepingOptions = { sql: Sql; files: FileStore; reach: Reach; log: Log; maxAgeS: number };
 
 const everyMs = 600_000;
 /** With a short age, waiting ten minutes to notice would be most of it. */
 const everyMsMin = 1_000;
 const stagingAgeMs = 86_400_000;
 const batchesMax = 1_000;
+const removalsAtOnce = 4;
 
 /** Removes what is past its age, now and then, in bounded batches. Returns how to stop. */
 export function keepHouse(options: HousekeepingOptions): () => Promise<void> {
@@ -31,18 +34,11 @@ export function keepHouse(options: HousekeepingOptions): () => Promise<void> {
 }
 
 /** One round. */
-export async function cleanUp({ sql, files, log, maxAgeS }: HousekeepingOptions): Promise<void> {
+export async function cleanUp(options: HousekeepingOptions): Promise<void> {
+  const { sql, files, reach, log, maxAgeS } = options;
   await ensurePartitions(sql);
-  let cleaned = 0;
-  for (
-    let batch = await expiredPayloads(sql, maxAgeS);
-    batch.length > 0 && cleaned < batchesMax;
-    batch = await expiredPayloads(sql, maxAgeS)
-  ) {
-    for (const id of batch) await files.remove(id);
-    await markCleaned(sql, batch);
-    cleaned += batch.length;
-  }
+  const cleaned = await removeAll(options, () => takeExpired(sql, reach, maxAgeS));
+  const abandoned = await removeAll(options, () => takeAbandoned(sql, reach));
   let pruned = 0;
   for (let batches = 0; batches < batchesMax; batches++) {
     const gone = await pruneJobs(sql, maxAgeS);
@@ -50,7 +46,27 @@ export async function cleanUp({ sql, files, log, maxAgeS }: HousekeepingOptions)
     if (gone === 0) break;
   }
   const days = await pruneDays(sql, maxAgeS);
-  const swept = await files.sweepStaging(stagingAgeMs);
+  const swept = abandoned + (await files.sweepStaging(stagingAgeMs));
   if (cleaned + pruned + days.length + swept > 0)
     log.info("housekeeping", { payloads: cleaned, jobs: pruned, days: days.length, uploads: swept });
+}
+
+/** Removes the files of what `take` gives, batch by batch. What cannot be removed now is given again when its time has passed. */
+async function removeAll({ sql, files, log }: HousekeepingOptions, take: () => Promise<number[]>): Promise<number> {
+  let removed = 0;
+  for (let batches = 0; batches < batchesMax; batches++) {
+    const ids = await take();
+    if (ids.length === 0) break;
+    const gone: number[] = [];
+    const act = async (id: number) => {
+      await files.remove(id).then(
+        () => gone.push(id),
+        (fault: unknown) => log.warn("the files of a payload could not be removed yet", { payload: id, fault }),
+      );
+    };
+    await atOnce(ids, { max: removalsAtOnce, act });
+    await forgetUploads(sql, gone);
+    removed += gone.length;
+  }
+  return removed;
 }

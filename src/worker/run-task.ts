@@ -1,4 +1,5 @@
 import type { Claimed } from "../engine/claimed.ts";
+import { EngineError } from "../errors.ts";
 import type { ActiveRun, Outcome, RunFacts, Runner, RunRequest } from "../runners/contract.ts";
 import type { EventSink } from "./sink.ts";
 
@@ -27,8 +28,10 @@ export function startRun(
   }
 }
 
-/** A run that never began, for a reason that is not the work's. */
+/** A run that never began, for a reason that is not the work's. Where that passes by itself the task waits once more. */
 export function failedToStart(fault: unknown): ActiveRun {
+  if (fault instanceof EngineError && fault.code === "unavailable")
+    return { done: Promise.resolve({ outcome: { kind: "interrupted" }, facts: noFacts }), stop: () => undefined };
   const message = fault instanceof Error ? fault.message : String(fault);
   const outcome: Outcome = {
     kind: "failed",

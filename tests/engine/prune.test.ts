@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { eventsAfter } from "../../src/engine/events.ts";
 import { dropOldPartitions, ensurePartitions } from "../../src/engine/partitions.ts";
-import { expiredPayloads, forget, markCleaned, pruneDays, pruneJobs } from "../../src/engine/prune.ts";
+import { forget, pruneDays, pruneJobs } from "../../src/engine/prune.ts";
 import { readJob } from "../../src/engine/read.ts";
 import { retry } from "../../src/engine/requeue.ts";
+import { forgetUploads, takeExpired } from "../../src/engine/uploads.ts";
 import { testDatabase, type TestDatabase } from "../support/database.ts";
 import { jobOf, openNode, type TestNode } from "../support/engine.ts";
 
@@ -49,10 +50,11 @@ describe("pruning", () => {
     const [id] = (await finished(1, 2)) as [string];
     await database.sql`INSERT INTO payloads (id, job_id) VALUES (7, ${id})`;
     await database.sql`UPDATE jobs SET payload_id = 7 WHERE id = ${id}`;
-    expect(await expiredPayloads(database.sql, 3 * hourS)).toEqual([]);
-    expect(await expiredPayloads(database.sql, hourS)).toEqual([7]);
-    await markCleaned(database.sql, [7]);
-    expect(await expiredPayloads(database.sql, hourS)).toEqual([]);
+    const reach = { nodeId: "any", isShared: true };
+    expect(await takeExpired(database.sql, reach, 3 * hourS)).toEqual([]);
+    expect(await takeExpired(database.sql, reach, hourS)).toEqual([7]);
+    expect(await takeExpired(database.sql, reach, hourS)).toEqual([]);
+    await forgetUploads(database.sql, [7]);
     expect(await pruneJobs(database.sql, hourS)).toBe(0);
     expect((await readJob(database.sql, id))?.payload?.cleaned).toBe(true);
     await database.sql`UPDATE jobs SET finished_at = now() - interval '4 hours', created_at = now() - interval '4 hours'`;

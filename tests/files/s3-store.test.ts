@@ -16,23 +16,30 @@ import { unzipSync } from "fflate";
 import type { BucketOptions } from "../../src/files/bucket.ts";
 import { createObjectKeys } from "../../src/files/object-keys.ts";
 import { createS3Store } from "../../src/files/s3-store.ts";
+import { sign } from "../../src/files/signed-request.ts";
 import { stageFile } from "../../src/files/staging.ts";
+import type { Manifest } from "../../src/files/manifest.ts";
 import type { FileStore } from "../../src/files/store.ts";
-import { startS3Server } from "./s3-server.ts";
+import type { BucketManifest } from "../../src/files/upload-tree.ts";
+import { abortUploads } from "../../src/files/unfinished-uploads.ts";
+import { type S3Server, startS3Server } from "./s3-server.ts";
 import { bytesOf, openBelow, scratch } from "./scratch.ts";
+
+/** As before there is a row: what lies in the bucket decides. */
+const recorded = async () => null;
 
 /** Two nodes with disks of their own and one bucket. */
 const [diskA, diskB] = [scratch(), scratch()];
-let bucket: BucketOptions & { stop(): Promise<void> };
+let bucket: S3Server;
 let nodeA: FileStore;
 let nodeB: FileStore;
 let client: S3Client;
 
 beforeAll(async () => {
   bucket = await startS3Server();
-  const { stop: _, ...options } = bucket;
-  nodeA = createS3Store({ dataDir: diskA, bucket: options, prefix: "team/" });
-  nodeB = createS3Store({ dataDir: diskB, bucket: options, prefix: "team/" });
+  const options = optionsOf(bucket);
+  nodeA = createS3Store({ dataDir: diskA, bucket: options, prefix: "team/", recorded });
+  nodeB = createS3Store({ dataDir: diskB, bucket: options, prefix: "team/", recorded });
   client = new S3Client(options);
 });
 
@@ -65,6 +72,9 @@ test("what one node accepted another one runs, and both serve", async () => {
   await expect(nodeA.open(1, "out/result.txt")).rejects.toMatchObject({ code: "not_found" });
 
   const manifest = await nodeB.publish(1);
+  expect(await textOf(nodeB, 1, "input.pdb")).toBe("HETATM");
+  expect(existsSync(directory)).toBe(true);
+  await nodeB.forget(1);
   expect(manifest.files.map(({ path, sha256 }) => [path, sha256])).toEqual([
     ["input.pdb", hash("HETATM")],
     ["out/result.txt", hash("42")],
@@ -72,7 +82,7 @@ test("what one node accepted another one runs, and both serve", async () => {
   ]);
   expect(existsSync(directory)).toBe(false);
   for (const node of [nodeA, nodeB]) {
-    expect(await node.list(1)).toEqual(manifest);
+    expect(manifest).toMatchObject(await node.list(1));
     expect(await textOf(node, 1, "input.pdb")).toBe("HETATM");
   }
   const entries = unzipSync(await bytesOf(await nodeA.zip(1)));
@@ -88,6 +98,7 @@ test("a run that never published leaves the payload as it was accepted", async (
   expect(readFileSync(join(directory, "data"), "utf8")).toBe("as sent");
   writeFileSync(join(directory, "data"), "done");
   await nodeB.publish(2);
+  await nodeB.forget(2);
   expect(await textOf(nodeA, 2, "data")).toBe("half");
   await nodeA.forget(2);
   expect(existsSync(lost)).toBe(false);
@@ -105,9 +116,38 @@ test("a later publish never changes the objects of an earlier one", async () => 
   writeFileSync(join(late, "data"), "frozen");
   await nodeB.publish(3);
   await nodeA.publish(3);
+  await Promise.all([nodeA.forget(3), nodeB.forget(3)]);
   expect((await nodeB.list(3)).files.map(({ path }) => path)).toEqual(["data"]);
   expect(await textOf(nodeB, 3, "data")).toBe("frozen");
   expect(await client.file("team/payloads/3/data").text()).toBe("accepted");
+});
+
+test("what stands in the row decides, and a run that comes too late changes nothing of it", async () => {
+  const rows = new Map<number, Manifest>();
+  const inRow = async (id: number) => rows.get(id) ?? null;
+  const options = optionsOf(bucket);
+  const [early, late] = [scratch(), scratch()].map((dataDir) =>
+    createS3Store({ dataDir, bucket: options, recorded: inRow }),
+  );
+  if (early === undefined || late === undefined) throw new Error("two stores");
+  const staging = await early.stage();
+  await stageFile(staging, "data", "accepted");
+  rows.set(30, await early.commit(staging, 30));
+  const [first, second] = [await early.workDirectory(30), await late.workDirectory(30)];
+  writeFileSync(join(first, "data"), "recorded");
+  rows.set(30, JSON.parse(JSON.stringify(await early.publish(30))));
+  writeFileSync(join(second, "data"), "too late");
+  await late.publish(30);
+  await Promise.all([early.forget(30), late.forget(30)]);
+  for (const store of [early, late]) {
+    expect(await textOf(store, 30, "data")).toBe("recorded");
+    expect(readFileSync(join(await store.workDirectory(30), "data"), "utf8")).toBe("recorded");
+    await store.forget(30);
+  }
+  const { keys, ...ofEarlierVersion } = rows.get(30) as BucketManifest;
+  expect(Object.keys(keys)).toEqual(["data"]);
+  rows.set(30, ofEarlierVersion);
+  expect(await textOf(early, 30, "data")).toBe("too late");
 });
 
 test("only what changed is uploaded", async () => {
@@ -136,6 +176,7 @@ test("names of every kind come through the bucket", async () => {
     writeFileSync(join(directory, path), path);
   }
   await nodeB.publish(5);
+  await nodeB.forget(5);
   for (const path of [...names, ...nasty, deep]) expect(await textOf(nodeA, 5, path)).toBe(path);
   const back = await nodeA.workDirectory(5);
   for (const path of [...nasty, deep]) expect(readFileSync(join(back, path), "utf8")).toBe(path);
@@ -191,6 +232,55 @@ test("what a killed node left on its disk is swept, and a run's directory is not
   expect([existsSync(directory), existsSync(join(diskA, "payloads/4711"))]).toEqual([true, false]);
 });
 
+test("uploads that a killed process began are ended once they are old, and nobody else's", async () => {
+  const options = optionsOf(bucket);
+  const mine = ["team/payloads/41/a&b", "team/payloads/41/%run/it's", "team/payloads/42/c"];
+  await Promise.all([...mine, "other/payloads/1/d"].map((key) => beginAndDie(options, key)));
+  expect(bucket.unfinished()).toHaveLength(4);
+  expect(await abortUploads(options, "team/payloads/", 60_000)).toBe(0);
+  expect(bucket.unfinished()).toHaveLength(4);
+  expect(await abortUploads(options, "team/payloads/", -60_000)).toBe(3);
+  expect(bucket.unfinished().map(({ key }) => key)).toEqual(["other/payloads/1/d"]);
+});
+
+/** Examples of the page that the function names. */
+test.each([
+  [{ lifecycle: "" }, "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"],
+  [{ prefix: "J", "max-keys": "2" }, "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"],
+])("a request with %j is signed as S3 documents it", (query, signature) => {
+  const signer = {
+    region: "us-east-1",
+    accessKeyId: "AKIAIOSFODNN7EXAMPLE",
+    secretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+  };
+  const endpoint = "https://examplebucket.s3.amazonaws.com";
+  const { headers } = sign(signer, { method: "GET", endpoint, path: [], query }, new Date("2013-05-24T00:00:00Z"));
+  expect(headers.authorization).toEndWith(`Signature=${signature}`);
+});
+
+test("a store that does not list unfinished uploads, or cannot be reached, ends none", async () => {
+  const denying = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => xmlError("NotImplemented", 501) });
+  const options = { ...optionsOf(bucket), endpoint: denying.url.origin };
+  expect(await abortUploads(options, "", 0)).toBe(0);
+  await denying.stop(true);
+  await expect(abortUploads(options, "", 0)).rejects.toMatchObject({ code: "unavailable" });
+});
+
+/** Begins a multipart upload in a process that is killed before it ends. */
+async function beginAndDie(options: BucketOptions, key: string): Promise<void> {
+  const script = `
+    const writer = new Bun.S3Client(${JSON.stringify(options)}).file(${JSON.stringify(key)}).writer({ partSize: 5242880 });
+    for (let part = 0; part < 3; part++) { writer.write(new Uint8Array(6_000_000)); await writer.flush(); }
+    process.kill(process.pid, "SIGKILL");`;
+  const child = Bun.spawn([process.execPath, "-e", script], { stderr: "inherit" });
+  await child.exited;
+  expect(child.signalCode).toBe("SIGKILL");
+}
+
+function optionsOf({ endpoint, region, accessKeyId, secretAccessKey, bucket: name }: S3Server): BucketOptions {
+  return { endpoint, region, accessKeyId, secretAccessKey, bucket: name };
+}
+
 test("a key is never longer than S3 allows, and never another path's", () => {
   const keys = createObjectKeys("team/");
   const long = `${"d".repeat(255)}/`.repeat(8);
@@ -201,8 +291,8 @@ test("a key is never longer than S3 allows, and never another path's", () => {
 });
 
 test("a store that cannot be reached is refused as unavailable", async () => {
-  const { stop: _, ...options } = bucket;
-  const lost = createS3Store({ dataDir: scratch(), bucket: { ...options, endpoint: "http://127.0.0.1:1" } });
+  const options = optionsOf(bucket);
+  const lost = createS3Store({ dataDir: scratch(), bucket: { ...options, endpoint: "http://127.0.0.1:1" }, recorded });
   await expect(lost.list(1)).rejects.toMatchObject({ code: "unavailable" });
   const staging = await lost.stage();
   await stageFile(staging, "a", "1");
@@ -225,8 +315,8 @@ test("one object that cannot be stored refuses the whole payload", async () => {
         : new Response(null, { headers: { etag: '"1"' } });
     },
   });
-  const { stop: _, ...options } = bucket;
-  const store = createS3Store({ dataDir: diskA, bucket: { ...options, endpoint: denying.url.origin } });
+  const options = optionsOf(bucket);
+  const store = createS3Store({ dataDir: diskA, bucket: { ...options, endpoint: denying.url.origin }, recorded });
   const staging = await store.stage();
   for (let index = 0; index < 30; index += 1) await stageFile(staging, `f${index}`, "1");
   await expect(store.commit(staging, 10)).rejects.toMatchObject({ code: "unavailable" });

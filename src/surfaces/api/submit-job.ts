@@ -1,4 +1,4 @@
-import { reservePayloadId } from "../../engine/payloads.ts";
+import { reservePayloadId } from "../../engine/uploads.ts";
 import type { Receipt, Submission } from "../../engine/submission.ts";
 import { EngineError } from "../../errors.ts";
 import { stageFile } from "../../files/staging.ts";
@@ -66,7 +66,7 @@ async function storeFiles(
   const staging = incoming.staging ?? (await files.stage());
   try {
     const written = script === null ? [] : [await stageFile(staging, "run.sh", script)];
-    const id = await reservePayloadId(engine.db.sql);
+    const id = await reservePayloadId(engine);
     const manifest = await files.commit(staging, id, [...incoming.files, ...written]);
     return { id, files: manifest.files.length, bytes: manifest.bytes, manifestJson: JSON.stringify(manifest) };
   } catch (fault) {

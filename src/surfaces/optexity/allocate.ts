@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { reservePayloadId } from "../../engine/payloads.ts";
+import { reservePayloadId } from "../../engine/uploads.ts";
 import type { Submission } from "../../engine/submission.ts";
 import type { Manifest } from "../../files/manifest.ts";
 import type { TraceContext } from "../../http/trace-context.ts";
@@ -25,7 +25,7 @@ const backoffS = 10;
  * task that stands for it: its own, or that of the same task that was there before. Throws `EngineError`.
  */
 export async function allocate(deps: OptexityDeps, task: Task, allocation: Allocation): Promise<string> {
-  const payloadId = await reservePayloadId(deps.engine.db.sql);
+  const payloadId = await reservePayloadId(deps.engine);
   const manifest = await makeDirectories(deps, payloadId);
   try {
     const payload = { id: payloadId, files: 0, bytes: 0, manifestJson: JSON.stringify(manifest) };

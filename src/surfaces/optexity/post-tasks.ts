@@ -78,8 +78,12 @@ export async function humanIsDone(deps: OptexityDeps, body: unknown): Promise<Re
   if (job?.surface !== "optexity" || job.payload === null)
     throw new EngineError("not_found", `There is no task ${JSON.stringify(taskId.slice(0, 200))}`);
   if (job.status !== "running") throw new EngineError("conflict", `Task ${taskId} is not running`);
-  const logs = join(await deps.files.workDirectory(job.payload.id), "logs");
-  await writeFile(join(logs, humanDoneFile), "");
+  const directory = deps.files.runDirectory(job.payload.id);
+  if (directory === null) {
+    const node = job.tasks.map(({ run }) => run?.node ?? "").find((name) => name !== "") ?? "another";
+    throw new EngineError("unavailable", `Task ${taskId} runs on node ${node}: tell that node`);
+  }
+  await writeFile(join(directory, "logs", humanDoneFile), "");
   return Response.json({ success: true });
 }
 

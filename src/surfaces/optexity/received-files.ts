@@ -71,6 +71,7 @@ async function publish({ files, engine }: OptexityDeps, payloadId: number): Prom
     bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
     manifestJson: JSON.stringify(manifest),
   });
+  await files.forget(payloadId);
 }
 
 /** Unpacks regular files without their first folder, bounded; anything else in the archive is passed over. Returns their paths. */

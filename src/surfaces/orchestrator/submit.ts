@@ -1,5 +1,5 @@
 import { isConnectionFault } from "../../db/client.ts";
-import { reservePayloadId } from "../../engine/payloads.ts";
+import { reservePayloadId } from "../../engine/uploads.ts";
 import type { Engine } from "../../engine/context.ts";
 import type { Submitter } from "../../engine/submit.ts";
 import { receiveMultipart } from "../../files/multipart.ts";
@@ -34,7 +34,7 @@ export async function acceptUpload(
   const staging = await deps.files.stage();
   const limits = { bytesMax: deps.bytesMax, filesMax: deps.filesMax, fieldBytesMax, fieldsMax };
   const received = await receiveMultipart(request, staging, limits);
-  const payloadId = await reservePayloadId(deps.engine.db.sql).catch(async (fault: unknown) => {
+  const payloadId = await reservePayloadId(deps.engine).catch(async (fault: unknown) => {
     await staging.discard();
     throw fault;
   });
