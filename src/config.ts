@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { type Setting, secret, text, url } from "./setting.ts";
 import { settings } from "./settings.ts";
+import { flyStorage } from "./settings/fly-storage.ts";
 
 type ValuesOf<S> = Readonly<{ [K in keyof S]: S[K] extends Setting<infer T> ? T : never }>;
 export type Config = ValuesOf<typeof settings>;
@@ -46,7 +47,10 @@ export class ConfigError extends Error {
 
 /** Reads the environment once, and the file that `ENV_PATH` names. Relative directories are resolved against the working directory. Throws `ConfigError`. */
 export function loadConfig(environment: Record<string, string | undefined> = process.env): Config {
-  const { values: config, problems } = readSettings(settings, withEnvFile(environment));
+  const { values: config, problems } = readSettings(
+    settings,
+    withEnvFile({ ...environment, ...flyStorage(environment) }),
+  );
   problems.push(...contradictions(config));
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze({

@@ -22,7 +22,9 @@ function textOf(code: unknown, { host, port, setting }: Place): string | null {
       return `Port ${port} on ${host} may not be opened by this user: choose one from 1024 up with ${setting}=…`;
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
-      return `${host} is not an address of this machine: set HOST to one, 127.0.0.1 for this machine alone or 0.0.0.0 for all`;
+    // A name that nothing resolves.
+    case "EINVAL":
+      return `${host} is not an address of this machine: set ${setting === "INTERNAL_PORT" ? "INTERNAL_HOST" : "HOST"} to one, 127.0.0.1 for this machine alone or 0.0.0.0 for all`;
     default:
       return null;
   }

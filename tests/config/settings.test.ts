@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { functionEnvironment } from "../../src/runners/function/environment.ts";
 import { ConfigError, isLocal, loadConfig } from "../../src/config.ts";
 
 describe("a node", () => {
@@ -13,6 +14,37 @@ describe("a node", () => {
     expect(nodeName).toEndWith(":8123");
     expect(region).toBe("");
   });
+});
+
+describe("the bucket that Fly gives an app", () => {
+  const given = {
+    FLY_APP_NAME: "ours",
+    BUCKET_NAME: "summer-grass",
+    AWS_ENDPOINT_URL_S3: "https://fly.storage.tigris.dev",
+    AWS_ACCESS_KEY_ID: "tid",
+    AWS_SECRET_ACCESS_KEY: "tsec",
+  };
+
+  test("is used for payloads, and its keys are kept from functions", () => {
+    expect(loadConfig(given)).toMatchObject({
+      ...{ s3Bucket: "summer-grass", s3Endpoint: "https://fly.storage.tigris.dev", s3Region: "auto" },
+      ...{ s3AccessKeyId: "tid", s3SecretAccessKey: "tsec" },
+    });
+    expect(Object.keys(functionEnvironment(given)).sort()).toEqual([
+      "AWS_ENDPOINT_URL_S3",
+      "BUCKET_NAME",
+      "FLY_APP_NAME",
+    ]);
+  });
+
+  test.each([[{ S3_BUCKET: "own", S3_ACCESS_KEY_ID: "id", S3_SECRET_ACCESS_KEY: "key" }], [{ FLY_APP_NAME: "" }]])(
+    "is none of ours with %j, and its names are for functions",
+    (more) => {
+      const environment = { ...given, ...more };
+      expect(loadConfig(environment).s3AccessKeyId).not.toBe("tid");
+      expect(functionEnvironment(environment)).toMatchObject({ AWS_SECRET_ACCESS_KEY: "tsec" });
+    },
+  );
 });
 
 describe("a second door", () => {
