@@ -34,6 +34,8 @@ await Bun.build({
   // Commands load what they need: without parts, `--version` would read the whole service.
   splitting: true,
   sourcemap: "none",
+  // An optional package, taken by `pg` at Cloudflare alone.
+  external: ["pg-cloudflare"],
   compile: {
     outfile,
     assets: [join(repository, "drizzle"), join(staging, programsFolder), join(staging, assetsFolder)],
