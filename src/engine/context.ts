@@ -52,6 +52,8 @@ export type Engine = {
 };
 
 export type View = {
+  /** The database's clock less this machine's, in ms. */
+  clockAheadMs: number;
   /** Other nodes live on this database: they must be told what happens here. */
   hasPeers: boolean;
   /** Waiting tasks, counted a moment ago, plus what this node has put since. */

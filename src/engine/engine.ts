@@ -25,7 +25,10 @@ export function createEngine(options: {
     onOutput: () => undefined,
     onStop: () => undefined,
     // Until the first renewal tells, others are assumed to listen.
-    view: { hasPeers: true, waiting: 0, paused: new Set(), draining: false, maintenance: false, idlePeers: {} },
+    view: {
+      ...{ clockAheadMs: 0, hasPeers: true, waiting: 0, paused: new Set() },
+      ...{ draining: false, maintenance: false, idlePeers: {} },
+    },
     tally: createTally(),
   };
   engine.onOutput = createOutputNotices(engine).note;

@@ -52,6 +52,8 @@ export type Renewal = {
   owned: string[];
   /** Other nodes with free slots, by runner. */
   idlePeers: Record<string, PeerSlots>;
+  /** The database's clock, in ms since the epoch. */
+  databaseMs: number;
   /** Another text whenever needs have come or gone. */
   needsStamp: string;
   /** Those of the suspects in which something has waited for all that time. */
@@ -133,6 +135,7 @@ export async function renew(
        coalesce((SELECT array_agg(run_id::text) FROM tasks WHERE node_id = $1 AND status = 'running'
                  AND started_at < now() - make_interval(secs => $7::float8 / 1000)), '{}') AS owned,
        ${idlePeersSql} AS peers, ${needsStampSql} AS "needsStamp",
+       (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS "databaseMs",
        ARRAY(${overdueSql("$10::text[]", "$11::float8 / 1000")}) AS overdue
      FROM mine`,
     [
@@ -173,6 +176,7 @@ const outlived: Renewal = {
   stopping: [],
   owned: [],
   idlePeers: {},
+  databaseMs: 0,
   needsStamp: "",
   overdue: [],
 };

@@ -1,6 +1,7 @@
 import type { Runs } from "../db/client.ts";
 import type { Put } from "../queue/boss.ts";
 import type { Claimed } from "./claimed.ts";
+import { databaseNowMs } from "./clock.ts";
 import type { Engine } from "./context.ts";
 import type { Ending } from "./ending.ts";
 import { knownTarget, type Requires } from "./needs.ts";
@@ -28,7 +29,7 @@ export async function queueNext(
   reserved: string[],
 ): Promise<Next> {
   if (ending.kind === "again") {
-    const startAt = ending.delayS > 0 ? new Date(Date.now() + ending.delayS * 1000) : null;
+    const startAt = ending.delayS > 0 ? new Date(databaseNowMs(engine) + ending.delayS * 1000) : null;
     return { message: messageOf(task, task.index, task.turn + 1, need ?? task.runner, job, startAt), start: null };
   }
   if (link === null) throw new Error(`job ${task.jobId} has no queued task ${task.index + 1} to go on with`);

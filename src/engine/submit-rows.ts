@@ -1,6 +1,7 @@
 import type { Put } from "../queue/boss.ts";
 import type { RunnerName } from "../runners/contract.ts";
 import type { Claimed } from "./claimed.ts";
+import { databaseNowMs } from "./clock.ts";
 import type { FastLane, Engine } from "./context.ts";
 import { linesJson, statusEvent } from "./history.ts";
 import { knownTarget, needOf, needQueue } from "./needs.ts";
@@ -34,7 +35,7 @@ export function prepare(engine: Engine, submission: Submission): Prepared {
 }
 
 function rowsOf(engine: Engine, id: string, submission: Submission, first: TaskSpec, startsHere: boolean): Prepared {
-  const start = startsHere ? claimedAtOnce(id, submission, first) : null;
+  const start = startsHere ? claimedAtOnce(id, submission, first, databaseNowMs(engine)) : null;
   const message = startsHere || submission.held === true ? null : messageFor(id, submission, first);
   return {
     id,
@@ -47,7 +48,7 @@ function rowsOf(engine: Engine, id: string, submission: Submission, first: TaskS
 }
 
 function laneFor(engine: Engine, submission: Submission, first: TaskSpec): FastLane | null {
-  const delayed = submission.runAt !== undefined && submission.runAt.getTime() > Date.now();
+  const delayed = submission.runAt !== undefined && submission.runAt.getTime() > databaseNowMs(engine);
   if (engine.lane === null || submission.held === true || delayed) return null;
   if (submission.concurrency !== undefined) return null;
   // Whoever wants to be told of the start is told by the claim.
@@ -56,8 +57,7 @@ function laneFor(engine: Engine, submission: Submission, first: TaskSpec): FastL
   return engine.lane.reserve(first.runner, target, { requires: first.requires ?? null }) ? engine.lane : null;
 }
 
-function claimedAtOnce(id: string, submission: Submission, first: TaskSpec): Claimed {
-  const now = Date.now();
+function claimedAtOnce(id: string, submission: Submission, first: TaskSpec, now: number): Claimed {
   return {
     jobId: id,
     index: 0,

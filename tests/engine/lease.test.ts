@@ -78,7 +78,7 @@ describe("a lease", () => {
     expect(await renew(node.db.lease, node.engine.nodeId, boot, state)).toEqual({
       ...{ replaced: false, hasPeers: true, expired: false, maintenance: true, draining: false },
       ...{ paused: ["script"], stopping: [task.jobId], owned: [task.runId] },
-      ...{ idlePeers: {}, needsStamp: "0", overdue: [] },
+      ...{ idlePeers: {}, needsStamp: "0", overdue: [], databaseMs: expect.any(Number) },
     });
     await database.sql`UPDATE tasks SET node_id = 'gone'`;
     expect((await renew(node.db.lease, node.engine.nodeId, boot, state)).expired).toBe(true);

@@ -37,7 +37,7 @@ export function acceptedJob(submission: Submission & { id: string }, accepted: A
     details: {},
     last_seq: 1,
   };
-  return jobBody(view, publicUrl, waitingOf(submission));
+  return jobBody(view, publicUrl, waitingOf(submission, Date.parse(accepted.at)));
 }
 
 function taskOf({ tasks }: Submission, index: number, run: Accepted["run"]): TaskView {
@@ -59,8 +59,8 @@ function payloadOf({ payload }: Submission): JobView["payload"] {
   return payload === undefined ? null : { id: payload.id, files: payload.files, bytes: payload.bytes, cleaned: false };
 }
 
-function waitingOf({ held, runAt }: Submission): Waiting | undefined {
+function waitingOf({ held, runAt }: Submission, nowMs: number): Waiting | undefined {
   if (held === true) return { position: null, reason: "held" };
-  const isLater = runAt !== undefined && runAt.getTime() > Date.now();
+  const isLater = runAt !== undefined && runAt.getTime() > nowMs;
   return isLater ? { position: null, reason: `delayed until ${runAt.toISOString()}` } : undefined;
 }

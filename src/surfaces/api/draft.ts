@@ -21,6 +21,8 @@ export type Origin = {
   trace: TraceContext;
   /** The caller wants the output as it is made. */
   isStreamed: boolean;
+  /** The time by the database's clock, from which a delay counts; this machine's unless said. */
+  nowMs?: number;
 };
 
 /** A submission that was found good, before its files are stored. `script` is the text of its `run.sh`, when it came as text. */
@@ -48,7 +50,7 @@ export function draftJob(deps: Deps, body: unknown, origin: Origin): Draft {
 }
 
 function submissionOf(submit: Submit, tasks: TaskSpec[], body: unknown, origin: Origin): Submission & { id: string } {
-  const runAt = runAtOf(submit);
+  const runAt = runAtOf(submit, origin.nowMs ?? Date.now());
   const isRepeatable = submit.id !== undefined || origin.idempotencyKey !== null;
   return {
     id: submit.id ?? Bun.randomUUIDv7(),
@@ -76,9 +78,9 @@ function timeProblems({ delay, run_at }: Submit): Problem[] {
   return isTime ? [] : [{ pointer: "/run_at", detail: "must be a time like 2026-01-31T12:00:00Z" }];
 }
 
-function runAtOf({ delay, run_at }: Submit): Date | null {
+function runAtOf({ delay, run_at }: Submit, nowMs: number): Date | null {
   if (run_at !== undefined) return new Date(run_at);
-  return delay === undefined || delay === 0 ? null : new Date(Date.now() + delay * 1_000);
+  return delay === undefined || delay === 0 ? null : new Date(nowMs + delay * 1_000);
 }
 
 /** Runs one part of the check; what it finds wrong joins the other problems, so that a caller learns of all at once. */

@@ -8,7 +8,7 @@ const keyShape = /^[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?$/;
 /** What a request says beside its body. Throws `EngineError("invalid")` for an `Idempotency-Key` that is none. */
 export function originOf(
   request: Request,
-  who: { client: string; address: string; files: readonly StagedFile[] },
+  who: { client: string; address: string; files: readonly StagedFile[]; nowMs: number },
 ): Origin {
   return {
     ...who,

@@ -1,3 +1,4 @@
+import { databaseNowMs } from "../../engine/clock.ts";
 import { readJobs } from "../../engine/read.ts";
 import type { Receipt } from "../../engine/submission.ts";
 import { EngineError, type Problem } from "../../errors.ts";
@@ -31,7 +32,7 @@ export async function postBatch(deps: ApiDeps, request: Request, caller: Caller)
   const isAtomic = query.flag("atomic");
   query.done();
   const body = await readJson(request, { maxBytes: deps.settings.bodyMaxBytes, mustBeJsonType: true });
-  const origin = originOf(request, { ...caller, files: [] });
+  const origin = originOf(request, { ...caller, files: [], nowMs: databaseNowMs(deps.engine) });
   const items = checkShape(body).map((item, at) => draftItem(deps, item, itemOrigin(origin, at)));
   const outcomes = isAtomic ? await submitAll(deps, items) : await submitEach(deps, items);
   return entriesOf(deps, request, outcomes);

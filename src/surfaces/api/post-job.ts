@@ -1,3 +1,4 @@
+import { databaseNowMs } from "../../engine/clock.ts";
 import type { JobReader } from "../../engine/job-reader.ts";
 import type { Receipt } from "../../engine/submission.ts";
 import { isFinal } from "../../engine/status.ts";
@@ -53,7 +54,11 @@ export async function postJob(
 
 async function draftOrDiscard(deps: ApiDeps, incoming: Incoming, request: Request, caller: Caller): Promise<Draft> {
   try {
-    return draftJob(deps, incoming.body, originOf(request, { ...caller, files: incoming.files }));
+    return draftJob(
+      deps,
+      incoming.body,
+      originOf(request, { ...caller, files: incoming.files, nowMs: databaseNowMs(deps.engine) }),
+    );
   } catch (fault) {
     await incoming.staging?.discard();
     throw fault;
