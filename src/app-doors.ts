@@ -28,8 +28,10 @@ export type DoorOptions = {
   closers: Closers;
 };
 
-/** Where the service listens: `url` is empty without HTTP, `internalUrl` when there is one door alone. */
-export type Doors = { url: string; internalUrl: string };
+/** Where the service listens: `url` is empty without HTTP, `internalUrl` when there is one door alone, `watchUrl` with any HTTP. */
+export type Doors = { url: string; internalUrl: string; watchUrl: string };
+
+type WatchOptions = Pick<DoorOptions, "health" | "metrics" | "docs" | "closers">;
 
 /** One listener: where it is, and which protocols it has. */
 type Door = { host: string; port: number; surfaces: SurfaceName[] };
@@ -44,6 +46,11 @@ export function requireFreePorts({ config }: Pick<Rooms, "config">): void {
   requireFreePort(host, port, "PORT");
   if (internalPort !== null) requireFreePort(internalHost, internalPort, "INTERNAL_PORT");
   if (surfaces.includes("andera")) requireFreePort(hostOf("andera", config), websocketPort, "WEBSOCKET_PORT");
+}
+
+/** The same for a node that serves nothing. */
+export function requireFreeWatchPort({ config }: Pick<Rooms, "config">): void {
+  if (config.watchPort !== null) requireFreePort(config.host, config.watchPort, "WATCH_PORT");
 }
 
 /** Opens the public door, and the internal one where there is one. What was opened is in `closers`, also when a later step fails. */
@@ -68,7 +75,26 @@ export async function openDoors(rooms: Rooms, options: DoorOptions): Promise<Doo
     const balancers = listenForBalancers(anderaDeps(rooms, sidecar), address);
     closers.last.push(() => balancers.stop());
   }
-  return { url: outer, internalUrl: inner };
+  return { url: outer, internalUrl: inner, watchUrl: "" };
+}
+
+/** The door of a node without HTTP, for those who watch it: whether it lives, and its metrics. */
+export async function openWatch(rooms: Rooms, { health, metrics, docs, closers }: WatchOptions): Promise<Doors> {
+  const { config, log } = rooms;
+  const { host, watchPort } = config;
+  const server = createServer({
+    config: { ...config, port: watchPort ?? 0, openapiEnabled: false },
+    log,
+    gate: createGate(config, { isLoopback: isLoopback(host), tokens: null }),
+    surfaces: [],
+    health,
+    metrics,
+    streams: createStreams(log),
+    docs,
+  });
+  const { url } = await server.listen();
+  closers.last.push(() => server.stop(requestsPatienceMs));
+  return { url: "", internalUrl: "", watchUrl: url };
 }
 
 /** Both are part of one service: they share streams, tokens and measures, and end after the same drain. */

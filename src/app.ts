@@ -1,7 +1,7 @@
 import { automationComplaint, optexityRender } from "./app-optexity.ts";
 import { buildRooms, drainRooms, startRooms, stopRooms } from "./app-build.ts";
 import { showDemo } from "./app-demo.ts";
-import { type Closers, type Doors, openDoors, requireFreePorts } from "./app-doors.ts";
+import { type Closers, type Doors, openDoors, openWatch, requireFreePorts, requireFreeWatchPort } from "./app-doors.ts";
 import { clearLeftovers } from "./app-leftovers.ts";
 import { addMetrics } from "./app-metrics.ts";
 import { addProcessMetrics } from "./app-process-metrics.ts";
@@ -39,7 +39,9 @@ export type App = Doors & {
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, log, environment } = options;
   const child: ChildIdentity = { processId: 0 };
-  if (options.http !== false) requireFreePorts({ config });
+  const isServed = options.http !== false;
+  if (isServed) requireFreePorts({ config });
+  else requireFreeWatchPort({ config });
   const rooms = await buildRooms({
     config,
     log,
@@ -61,10 +63,9 @@ export async function startApp(options: AppOptions): Promise<App> {
       const unwatch = rooms.runners.functions.watch();
       closers.last.push(async () => unwatch());
     }
-    const doors =
-      options.http === false
-        ? noDoors
-        : await openDoors(rooms, { ...doorParts(rooms, closers), environment, child, closers });
+    const doors = await (isServed
+      ? openDoors(rooms, { ...doorParts(rooms, closers), environment, child })
+      : watchOf(rooms, closers));
     sayReady(rooms, doors);
     if (options.demo && doors.url !== "") await showDemo(doors.url, config);
     return { ...doors, rooms, stop };
@@ -103,7 +104,11 @@ async function closeAll(closers: Closers["first"], log: Log): Promise<void> {
   }
 }
 
-const noDoors: Doors = { url: "", internalUrl: "" };
+const noDoors: Doors = { url: "", internalUrl: "", watchUrl: "" };
+
+function watchOf(rooms: Rooms, closers: Closers): Promise<Doors> | Doors {
+  return rooms.config.watchPort === null ? noDoors : openWatch(rooms, doorParts(rooms, closers));
+}
 
 function doorParts(rooms: Rooms, closers: Closers) {
   const metrics = createMetrics();
@@ -114,6 +119,7 @@ function doorParts(rooms: Rooms, closers: Closers) {
     health: { facts: () => healthFacts(rooms), ready: readyChecks(rooms) },
     metrics,
     docs: { version, description },
+    closers,
   };
 }
 
@@ -143,10 +149,11 @@ function readyChecks({ engine, database, node }: Rooms) {
   };
 }
 
-function sayReady(rooms: Rooms, { url, internalUrl }: Doors): void {
+function sayReady(rooms: Rooms, { url, internalUrl, watchUrl }: Doors): void {
   const { config, log, database } = rooms;
   log.info("ready", {
     url,
+    ...(watchUrl === "" ? {} : { watch_url: watchUrl }),
     ...(internalUrl === "" ? {} : { internal_url: internalUrl, internal_surfaces: config.internalSurfaces.join(",") }),
     node: config.nodeName,
     database: database.embedded ? "embedded" : "DATABASE_URL",

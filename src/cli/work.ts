@@ -9,7 +9,10 @@ export const work = defineCommand({
   ],
   words: { min: 0, max: 0 },
   flags: {},
-  notes: ["Set by the same environment as `fairlead serve`; stops in the same way."],
+  notes: [
+    "Set by the same environment as `fairlead serve`; stops in the same way.",
+    "WATCH_PORT opens a port for /livez, /readyz and /metrics alone.",
+  ],
   where: "machine",
   async run({ tools }) {
     await tools.serve({ demo: false, dev: false, http: false, work: true });

@@ -37,6 +37,12 @@ export const edgeSettings = {
     max: 65_535,
     help: "second HTTP port, for `INTERNAL_SURFACES` alone; empty: none",
   }),
+  watchPort: optionalInteger({
+    name: "WATCH_PORT",
+    min: 0,
+    max: 65_535,
+    help: "port of a node without HTTP (`fairlead work`) for `/livez`, `/readyz` and `/metrics`, at `HOST`; empty: none",
+  }),
   internalHost: text({
     name: "INTERNAL_HOST",
     fallback: "127.0.0.1",

@@ -120,6 +120,13 @@ describe.skipIf(!hasChromium)("a TypeScript automation", () => {
     ).toEqual([]);
   });
 
+  test("is told the trace that it belongs to", async () => {
+    await define("traced", "async run({ traceparent }) { return { traceparent }; }");
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const ran = await automations.run({ target: "traced", input: { who: [] }, traceparent });
+    expect(succeeded(ran).output_data).toEqual([{ traceparent }]);
+  });
+
   test("is loaded anew after the catalog was", async () => {
     await define("version", "async run() { return { version: 1 }; }");
     const first = await automations.run({ target: "version", input: { who: [] } });

@@ -15,6 +15,8 @@ const secrets = {
   S3_ACCESS_KEY_ID: "secret",
   S3_SECRET_ACCESS_KEY: "secret",
   JWT_ISSUER: "secret",
+  OTEL_EXPORTER_OTLP_HEADERS: "secret",
+  OTEL_EXPORTER_OTLP_TRACES_HEADERS: "secret",
   HOUSE_KEY: "secret",
 };
 const environment = "export default { handler: () => process.env };";
