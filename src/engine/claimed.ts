@@ -1,4 +1,5 @@
 import type { RunnerName } from "../runners/contract.ts";
+import type { Unwritten } from "./unwritten.ts";
 
 /** A task that this node has begun: everything needed to run it and to report it. JSON fields are kept as text. */
 export type Claimed = {
@@ -26,4 +27,6 @@ export type Claimed = {
   plain: boolean;
   queuedAtMs: number;
   startedAtMs: number;
+  /** The job's rows, as long as they may not be in the database. */
+  unwritten?: Unwritten;
 };

@@ -56,6 +56,8 @@ export type View = {
   clockAheadMs: number;
   /** Other nodes live on this database: they must be told what happens here. */
   hasPeers: boolean;
+  /** When this node last committed a job, or the end of one, by the clock that nobody sets; in ms. */
+  wroteAtMs: number;
   /** Waiting tasks, counted a moment ago, plus what this node has put since. */
   waiting: number;
   paused: ReadonlySet<string>;

@@ -26,7 +26,7 @@ export function createEngine(options: {
     onStop: () => undefined,
     // Until the first renewal tells, others are assumed to listen.
     view: {
-      ...{ clockAheadMs: 0, hasPeers: true, waiting: 0, paused: new Set() },
+      ...{ clockAheadMs: 0, wroteAtMs: Number.NEGATIVE_INFINITY, hasPeers: true, waiting: 0, paused: new Set() },
       ...{ draining: false, maintenance: false, idlePeers: {} },
     },
     tally: createTally(),

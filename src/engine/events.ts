@@ -29,8 +29,10 @@ export function createAppender(engine: Engine): Appender {
     charsOf: ({ lines }) => lines.length,
   });
   return {
-    append: (task, events, options) =>
-      batcher.add({ task, events, lines: linesJson(events), isRepeat: options?.isRepeat ?? false }),
+    async append(task, events, options) {
+      await task.unwritten?.write();
+      return batcher.add({ task, events, lines: linesJson(events), isRepeat: options?.isRepeat ?? false });
+    },
     idle: () => batcher.idle(),
   };
 }

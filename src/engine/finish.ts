@@ -9,6 +9,7 @@ import { forgive } from "./forgive.ts";
 import { endingEvents, linesJson, type TimedEvent } from "./history.ts";
 import { announceAfter } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
+import { createRecorder, type Recorder, type Whole } from "./record.ts";
 import { settleTask } from "./settle.ts";
 import { countEnd } from "./tally.ts";
 
@@ -35,10 +36,15 @@ export function createFinisher(engine: Engine): Finisher {
     groupMax,
     charsOf: ({ ending }) => ending.outputJson?.length ?? 0,
   });
+  const recorder = createRecorder(engine);
   async function record(task: Claimed, ending: Ending, facts: RunFacts, last: TimedEvent[]) {
-    if (ending.kind === "again" || !task.plain) return settleTask(engine, task, ending, facts, last);
-    const events = [...last, ...endingEvents(task.index, ending, true)];
-    return (await batcher.add({ task, ending, facts, events })) ? "recorded" : "stale";
+    const isLast = ending.kind === "final" && task.plain;
+    const entry = isLast ? (task.unwritten?.take() ?? null) : null;
+    if (isLast && entry !== null)
+      return recordWhole(recorder, { entry, task, ending, facts, events: eventsOf(task, ending, last) });
+    await task.unwritten?.write();
+    if (!isLast) return settleTask(engine, task, ending, facts, last);
+    return (await batcher.add({ task, ending, facts, events: eventsOf(task, ending, last) })) ? "recorded" : "stale";
   }
   return {
     async finish(task, outcome, facts, last = []) {
@@ -46,8 +52,20 @@ export function createFinisher(engine: Engine): Finisher {
       if (recorded === "stale") await forgive(engine, task);
       return recorded;
     },
-    idle: () => batcher.idle(),
+    async idle() {
+      await Promise.all([batcher.idle(), recorder.idle()]);
+    },
   };
+}
+
+function eventsOf(task: Claimed, ending: Ending, last: TimedEvent[]): TimedEvent[] {
+  return [...last, ...endingEvents(task.index, ending, true)];
+}
+
+async function recordWhole(recorder: Recorder, whole: Whole): Promise<"recorded" | "stale"> {
+  const isNew = await recorder.record(whole);
+  whole.task.unwritten?.recorded();
+  return isNew ? "recorded" : "stale";
 }
 
 async function writeGroup(engine: Engine, group: Ended[]): Promise<boolean[]> {
@@ -56,6 +74,7 @@ async function writeGroup(engine: Engine, group: Ended[]): Promise<boolean[]> {
     [JSON.stringify(group.map(taskRow))],
     { prepare: true },
   );
+  engine.view.wroteAtMs = performance.now();
   const lastSeqs = new Map(rows.map((row) => [row.run_id, row.last_seq]));
   const recorded = group.map(({ task, ending, events, facts }) => {
     const lastSeq = lastSeqs.get(task.runId);

@@ -17,6 +17,8 @@ export type Prepared = {
   start: Claimed | null;
   /** Put in the queue. */
   message: Put | null;
+  /** Its run has begun: whether it was written or not, its slot is given back by the run. */
+  isBegun?: true;
 };
 
 /** Decides how each submission begins: at once on this node, from the queue, or not before it is released. */

@@ -1,14 +1,11 @@
-import { isPassingFault, type Runs } from "../db/client.ts";
 import { EngineError } from "../errors.ts";
 import { createBatcher } from "./batch.ts";
 import type { Engine } from "./context.ts";
 import { needOf } from "./needs.ts";
-import { announceQueued } from "./notify.ts";
-import { insertPayloads } from "./payloads.ts";
-import { prepare, type Prepared } from "./submit-rows.ts";
-import { submitSql } from "./submit-sql.ts";
+import { createRunAhead } from "./run-ahead.ts";
+import { type Asked, submitAtomically, submitDeduplicated, writeGroup } from "./submit-group.ts";
+import { refusalOf } from "./submit-refusal.ts";
 import type { Receipt, Submission } from "./submission.ts";
-import { countAccepted } from "./tally.ts";
 
 export type Submitter = {
   /**
@@ -25,12 +22,15 @@ const groupMax = 500;
 /** Those that wait for each other's dedup key hold a connection each, and others need some too. */
 const dedupsAtOnce = 4;
 const fullRetryS = 5;
-const awayRetryS = 2;
 
 export function createSubmitter(engine: Engine): Submitter {
-  const batcher = createBatcher((group: Submission[]) => writeGroup(engine, group), {
+  const batcher = createBatcher((group: Asked[]) => writeGroup(engine, group), {
     groupMax,
-    charsOf: ({ inputJson }) => inputJson.length,
+    charsOf: ({ submission }) => submission.inputJson.length,
+  });
+  const runAhead = createRunAhead(engine, async (begun) => {
+    const outcome = await batcher.add({ submission: begun.submission, begun });
+    if (outcome instanceof Error) throw outcome;
   });
   const deduplicated = createBatcher(
     (group: Submission[]) =>
@@ -40,9 +40,11 @@ export function createSubmitter(engine: Engine): Submitter {
   return {
     async submit(submission) {
       refuseWhenFull(engine, 1);
-      const writer = submission.dedup === undefined ? batcher : deduplicated;
-      const ready = needsQueue(submission) ? ensureNeeds(engine, [submission]) : null;
-      const outcome = await (ready === null ? writer.add(submission) : ready.then(() => writer.add(submission))).catch(
+      const ahead = runAhead.submit(submission);
+      if (ahead !== null) return ahead;
+      const write = () =>
+        submission.dedup === undefined ? batcher.add({ submission, begun: null }) : deduplicated.add(submission);
+      const outcome = await (needsQueue(submission) ? ensureNeeds(engine, [submission]).then(write) : write()).catch(
         refusalOf,
       );
       if (outcome instanceof Error) throw outcome;
@@ -76,16 +78,6 @@ async function ensureNeeds(engine: Engine, submissions: readonly Submission[]): 
   if (needs.length > 0) await engine.needs.ensure(needs);
 }
 
-/** What a caller is told when its job could not be written. */
-function refusalOf(cause: unknown): EngineError {
-  if (cause instanceof EngineError) return cause;
-  if (!isPassingFault(cause)) return new EngineError("unavailable", "The job could not be stored", { cause });
-  return new EngineError("unavailable", "The database is away for the moment", {
-    cause,
-    retryAfterSeconds: awayRetryS,
-  });
-}
-
 function refuseWhenFull(engine: Engine, adding: number): void {
   if (engine.view.draining) {
     engine.tally.refused.draining += adding;
@@ -99,168 +91,4 @@ function refuseWhenFull(engine: Engine, adding: number): void {
       { retryAfterSeconds: fullRetryS },
     );
   }
-}
-
-type Written = Receipt | EngineError;
-
-/** One statement for all. Throws when they could not be written: then none was. */
-async function writeGroup(engine: Engine, group: Submission[]): Promise<Written[]> {
-  const prepared: Prepared[] = [];
-  const fresh = await prepareAndInsert(engine, group, prepared).catch((fault: unknown) => {
-    releaseAll(engine, prepared);
-    throw fault;
-  });
-  settle(engine, prepared, fresh);
-  return receipts(engine, prepared, fresh);
-}
-
-async function prepareAndInsert(engine: Engine, group: Submission[], prepared: Prepared[]): Promise<Fresh> {
-  prepareAll(engine, group, prepared);
-  const isOneStatement = prepared.every((entry) => entry.message === null && entry.submission.payload === undefined);
-  if (isOneStatement) return insert(engine, engine.db.sql, prepared);
-  return engine.db.sql.begin((tx) => insert(engine, tx, prepared));
-}
-
-/** In the order of the group, into `prepared`; the more urgent ones get free slots first. */
-function prepareAll(engine: Engine, group: Submission[], prepared: Prepared[]): void {
-  const entries = group.map((submission, at) => ({ submission, at }));
-  const byPriority = entries.toSorted((a, b) => a.submission.priority - b.submission.priority || a.at - b.at);
-  const places = new Map<Prepared, number>();
-  for (const { submission, at } of byPriority) {
-    const entry = prepare(engine, submission);
-    places.set(entry, at);
-    prepared.push(entry);
-  }
-  prepared.sort((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0));
-}
-
-/** The ids that are new, with the time at which they were. */
-type Fresh = ReadonlyMap<string, string>;
-
-/** Of equal ids in one group only the first is written. */
-async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise<Fresh> {
-  const first = new Map(prepared.toReversed().map((entry) => [entry.id, entry]));
-  const distinct = prepared.filter((entry) => first.get(entry.id) === entry);
-  const jobs = JSON.stringify(distinct.map((entry) => entry.job));
-  const tasks = JSON.stringify(distinct.flatMap((entry) => entry.tasks));
-  const mayWait = prepared.every(({ submission }) => submission.isToldAtEnd === true);
-  const rows = await runs.unsafe<{ id: string; at: string }[]>(submitSql, [jobs, tasks, mayWait], { prepare: true });
-  const fresh = new Map(rows.map(({ id, at }) => [id, at]));
-  await insertPayloads(
-    runs,
-    engine.nodeId,
-    distinct.filter((entry) => fresh.has(entry.id)),
-  );
-  const messages = distinct.flatMap((entry) => (entry.message !== null && fresh.has(entry.id) ? [entry.message] : []));
-  if (messages.length > 0) {
-    await engine.queue.put(runs, messages);
-    await announceQueued(engine, runs, messages);
-  }
-  return fresh;
-}
-
-/** After the commit: what got the fast lane starts, what was not written gives its slot back. */
-function settle(engine: Engine, prepared: Prepared[], fresh: Fresh): void {
-  const started = new Set<string>();
-  for (const { id, start, message, submission } of prepared) {
-    const isNew = fresh.has(id) && !started.has(id);
-    if (isNew) {
-      started.add(id);
-      countAccepted(engine.tally, submission.surface);
-    }
-    if (start !== null && isNew) engine.lane?.run(start);
-    else if (start !== null) engine.lane?.release(start.runner);
-    else if (message !== null && isNew) {
-      engine.view.waiting++;
-      if (message.startAt == null) engine.lane?.wake(message.queue);
-    }
-  }
-}
-
-function releaseAll(engine: Engine, prepared: Prepared[]): void {
-  for (const { start } of prepared) if (start !== null) engine.lane?.release(start.runner);
-}
-
-/** What each caller is told. The jobs are committed: that one could not be looked up must not undo the others. */
-async function receipts(engine: Engine, prepared: Prepared[], fresh: Fresh): Promise<Written[]> {
-  const seen = new Set<string>();
-  const written: Written[] = [];
-  for (const entry of prepared) {
-    const { id, submission } = entry;
-    const isNew = fresh.has(id) && !seen.has(id);
-    seen.add(id);
-    written.push(isNew ? receiptOf(engine, entry, fresh) : await existing(engine, submission).catch(refusalOf));
-  }
-  return written;
-}
-
-function receiptOf(engine: Engine, { id, start }: Prepared, fresh: Fresh): Receipt {
-  const run = start === null ? null : { runId: start.runId, nodeId: engine.nodeId };
-  return { id, existing: false, accepted: { at: fresh.get(id) ?? "", run } };
-}
-
-/** The job that stands in the way of this submission, or the refusal when it was a different one. */
-async function existing(engine: Engine, submission: Submission): Promise<Written> {
-  const byId = submission.id === undefined ? null : await findById(engine, submission.id);
-  const found = byId ?? (await findByIdempotency(engine, submission));
-  if (found === null) return new EngineError("conflict", "The files of this job belong to another job");
-  if (submission.fingerprint === undefined || submission.fingerprint === found.fingerprint)
-    return { id: found.id, existing: true, by: byId === null ? "idempotency" : "id" };
-  return byId === null
-    ? new EngineError("idempotency_mismatch", "This Idempotency-Key was used with another request")
-    : new EngineError("conflict", `Job ${found.id} exists and was submitted with another body`);
-}
-
-type Found = { id: string; fingerprint: string | null };
-
-async function findById(engine: Engine, id: string): Promise<Found | null> {
-  const [row] = await engine.db.sql<Found[]>`SELECT id, fingerprint FROM jobs WHERE id = ${id}`;
-  return row ?? null;
-}
-
-async function findByIdempotency(engine: Engine, { client, idempotencyKey }: Submission): Promise<Found | null> {
-  if (idempotencyKey === undefined) return null;
-  const [row] = await engine.db.sql<Found[]>`
-    SELECT id, fingerprint FROM jobs WHERE client = ${client} AND idempotency_key = ${idempotencyKey}`;
-  return row ?? null;
-}
-
-async function submitDeduplicated(engine: Engine, submission: Submission): Promise<Written> {
-  const key = submission.dedup?.key ?? "";
-  const prepared: Prepared[] = [];
-  const outcome = await engine.db.sql
-    .begin(async (tx) => {
-      await tx`SELECT pg_advisory_xact_lock(hashtextextended(${`dedup:${key}`}, 0))`;
-      const [holder] = await tx<{ id: string }[]>`
-        SELECT id FROM jobs WHERE dedup_key = ${key} AND (dedup_until > now() OR (dedup_until IS NULL AND finished_at IS NULL))
-        ORDER BY created_at DESC LIMIT 1`;
-      if (holder !== undefined) return holder.id;
-      prepared.push(prepare(engine, submission));
-      return insert(engine, tx, prepared);
-    })
-    .catch((fault: unknown) => {
-      releaseAll(engine, prepared);
-      throw fault;
-    });
-  if (typeof outcome === "string") return { id: outcome, existing: true, by: "dedup" };
-  settle(engine, prepared, outcome);
-  return (await receipts(engine, prepared, outcome))[0] as Written;
-}
-
-async function submitAtomically(engine: Engine, submissions: Submission[]): Promise<Receipt[]> {
-  const prepared: Prepared[] = [];
-  const clash = new EngineError("conflict", "One of the jobs exists already: nothing was submitted");
-  const fresh = await engine.db.sql
-    .begin(async (tx) => {
-      prepareAll(engine, submissions, prepared);
-      const written = await insert(engine, tx, prepared);
-      if (written.size < prepared.length) throw clash;
-      return written;
-    })
-    .catch((fault: unknown) => {
-      releaseAll(engine, prepared);
-      throw fault;
-    });
-  settle(engine, prepared, fresh);
-  return prepared.map((entry) => receiptOf(engine, entry, fresh));
 }

@@ -60,6 +60,7 @@ export class Running {
       await this.#failUnrecorded(task);
     } finally {
       freeSlot(run);
+      task.unwritten?.close();
       this.#runs.delete(task.runId);
     }
   }
@@ -79,7 +80,8 @@ export class Running {
 
   /** Stops the runs from before `beforeMs` of `performance.now()` that are not among `owned`: somebody else decided about their tasks. */
   fence(owned: ReadonlySet<string>, beforeMs: number): void {
-    for (const [runId, run] of this.#runs) if (run.begunAtMs < beforeMs && !owned.has(runId)) stopRun(run, "fenced");
+    for (const [runId, run] of this.#runs)
+      if (ownedSinceMs(run) < beforeMs && !owned.has(runId)) stopRun(run, "fenced");
   }
 
   has(runId: string): boolean {
@@ -144,6 +146,11 @@ export class Running {
 function freeSlot(run: Run): void {
   if (run.hasSlot) run.onFree();
   run.hasSlot = false;
+}
+
+/** The database cannot know of a run before its job is written. */
+function ownedSinceMs({ task, begunAtMs }: Run): number {
+  return task.unwritten === undefined ? begunAtMs : (task.unwritten.writtenAtMs ?? Number.POSITIVE_INFINITY);
 }
 
 function stopRun(run: Run, reason: StopReason): void {
