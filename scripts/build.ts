@@ -1,6 +1,7 @@
 import { cp, mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import type { BunPlugin } from "bun";
 import { childPrograms, programsFolder } from "../src/carried.ts";
 import { assetFile, assetsFolder, assetTypes } from "../src/http/docs.ts";
 
@@ -9,6 +10,24 @@ import { assetFile, assetsFolder, assetTypes } from "../src/http/docs.ts";
  * programs of its child processes, the migrations and the files of /docs; Postgres and Chromium it does not hold.
  */
 const repository = resolve(import.meta.dir, "..");
+
+/**
+ * Playwright reads two of its files by their place in its package: in one file they are part of it. What it finds in the same way and we
+ * do not need, such as its trace viewer, is then nowhere, and not by chance on the machine of the build.
+ */
+const playwrightInOneFile: BunPlugin = {
+  name: "playwright in one file",
+  setup(build) {
+    build.onLoad({ filter: /playwright-core\/lib\/coreBundle\.js$/ }, async ({ path }) => {
+      const text = await Bun.file(path).text();
+      const inlined = text.replaceAll(
+        /require\(\w+\.default\.join\(packageRoot, "([\w.]+\.json)"\)\)/g,
+        'require("../$1")',
+      );
+      return { contents: inlined.replaceAll(/\b__(?:dirname|filename)\b/g, '"/not-carried/lib"'), loader: "js" };
+    });
+  },
+};
 
 const { values } = parseArgs({
   options: { outfile: { type: "string", default: "dist/fairlead" }, target: { type: "string" } },
@@ -27,6 +46,7 @@ await Bun.build({
   outdir: join(staging, programsFolder),
   target: "bun",
   minify: { whitespace: true, syntax: true },
+  plugins: [playwrightInOneFile],
 });
 await Bun.build({
   entrypoints: [join(repository, "src/main.ts")],

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -54,6 +54,9 @@ const scriptJob = [
   "fairlead run run.sh 2>&1 | tr '\n' ' '",
 ].join(" && ");
 
+const person = '{"email":["alice@example.com"],"full_name":["Alice Doe"]}';
+const browserJob = `fairlead submit --automation sign-up --input '${person}' --wait 2>&1 | tr '\\n' ' '`;
+
 const podman = new Podman(directory);
 const socketDir = join(directory, "postgres-socket");
 try {
@@ -92,6 +95,9 @@ async function tryService(
     console.log(`  runs as ${await inside("id", "-un")}, below ${(await inside("cat", "/proc/1/comm")).trim()}`);
     console.log(`  function: ${await inside("fairlead", "submit", "hello", "--input", '{"name":"Ada"}', "--wait")}`);
     console.log(`  script:   ${await inside("sh", "-c", scriptJob)}`);
+    if (existsSync(join(image.directory, "usr/bin/chromium"))) {
+      console.log(`  browser:  ${await inside("sh", "-c", browserJob)}`);
+    }
     console.log(`  ready:    ${(await logLine(name, "ready")).replace(/^.*"sandbox":"([^"]*)".*$/, "$1")}`);
     await podman.call(["stop", "--time", "60", name]);
     const code = await podman.call(["inspect", "--format", "{{.State.ExitCode}}", name]);

@@ -51,6 +51,12 @@ test("tells its version and its commands without a service", () => {
   expect(said(["serve", "--help"])).toContain("DRAIN_GRACE");
 });
 
+test("names no place on the machine that built it", async () => {
+  const program = Buffer.from(await Bun.file(executable).arrayBuffer());
+  expect(program.includes("/not-carried/lib")).toBe(true);
+  expect(program.indexOf(`${root}/`)).toBe(-1);
+});
+
 test("runs functions that are TypeScript on the disk, with the packages next to them", async () => {
   expect(await result({ function: "shout", input: { text: "hello" } })).toEqual({ text: "HELLO!", secret: null });
 });
