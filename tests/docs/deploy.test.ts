@@ -110,7 +110,11 @@ describe("fly.toml", async () => {
     const { paths } = (await describeApi(config)) as { paths: Record<string, unknown> };
     const checks = [...fly.http_service.checks, ...Object.values(fly.checks)];
     expect(checks.map(({ path }) => path).filter((path) => !(path in paths))).toEqual([]);
-    expect(checks.map(({ port }) => port ?? config.port)).toEqual(checks.map(() => config.port));
+    const ports = Object.values(fly.checks).map(({ processes = [], port }) => [processes.join(), port]);
+    expect(ports).toEqual([
+      ["app", config.port],
+      ["work", config.watchPort ?? undefined],
+    ]);
   });
 
   test("keeps protocols without keys in the private network", () => {
