@@ -84,3 +84,20 @@ function problemsOf(environment: Record<string, string>): string {
   }
   return "";
 }
+
+describe("traces", () => {
+  test("go to a collector that can be reached by HTTP, all of them unless a share is asked for", () => {
+    expect(loadConfig({})).toMatchObject({ otlpEndpoint: "", traceShare: 1 });
+    const given = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318", OTEL_TRACES_SAMPLER_ARG: "0.05" };
+    expect(loadConfig(given)).toMatchObject({ otlpEndpoint: "http://collector:4318", traceShare: 0.05 });
+  });
+
+  test.each([
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4318" }, "OTEL_EXPORTER_OTLP_ENDPOINT must be a full URL"],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: "grpc://collector:4317" }, "begins with http:// or https://"],
+    [{ OTEL_TRACES_SAMPLER_ARG: "2" }, "OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1"],
+    [{ OTEL_TRACES_SAMPLER_ARG: "half" }, "such as 0.1"],
+  ])("with %j are refused at the start", (environment, reason) => {
+    expect(() => loadConfig(environment)).toThrow(reason);
+  });
+});

@@ -109,6 +109,17 @@ describe("a reading for many", () => {
     expect(await reading.value()).toBe(1);
   });
 
+  test("that hangs keeps nobody waiting for long, and is not begun again", async () => {
+    let reads = 0;
+    const reading = createCached(() => {
+      reads++;
+      return new Promise<number>(() => undefined);
+    }, 0);
+    const waits = await Promise.allSettled([reading.value(), reading.value()]);
+    expect(waits.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    expect(reads).toBe(1);
+  }, 30_000);
+
   test("that fails is a failure for all, until it is made again", async () => {
     let reads = 0;
     const reading = createCached(() => (++reads === 1 ? Promise.reject(new Error("gone")) : Promise.resolve(reads)), 0);
