@@ -14,10 +14,14 @@ export type BatchLimits<In> = {
   groupMax: number;
   /** Characters of an item. Postgres takes no statement of a gigabyte. */
   charsOf(item: In): number;
+  /** Groups that may be written at the same time, by default 1: each is written before what comes later. */
+  writersMax?: number;
 };
 
 /** Quotes are written as two characters in each of two layers of JSON, so this leaves room below Postgres's limit. */
 const groupCharsMax = 64 * 1024 * 1024;
+/** Fewer are not worth a group beside the one that is being written. */
+const besideMin = 8;
 
 /**
  * Group commit without a timer: the group is whatever arrived during the last write, at most `groupMax` items.
@@ -29,34 +33,52 @@ export function createBatcher<In, Out>(
   limits: BatchLimits<In>,
 ): Batcher<In, Out> {
   const waiting: Waiting<In, Out>[] = [];
-  let writing: Promise<void> | null = null;
+  const { writersMax = 1 } = limits;
+  let writers = 0;
+  let writing = 0;
+  let idle = Promise.withResolvers<void>();
 
   async function drain(): Promise<void> {
     // Requests that arrive in the same turn of the event loop belong in one group.
     await new Promise<void>((resolve) => setImmediate(resolve));
-    while (waiting.length > 0) await settle(waiting.splice(0, groupSize(waiting, limits)), write);
-    writing = null;
+    while (waiting.length > 0) {
+      const group = waiting.splice(0, groupSize(waiting, fairShare(), limits));
+      writing += group.length;
+      await settle(group, write);
+      writing -= group.length;
+    }
+    writers--;
+    if (writers === 0) idle.resolve();
+  }
+
+  /** Callers that come again when they are answered would gather in one group, and database and server wait for each other in turn. */
+  function fairShare(): number {
+    return Math.ceil((waiting.length + writing) / writersMax);
   }
 
   return {
     add(item) {
       return new Promise<Out>((resolve, reject) => {
         waiting.push({ item, resolve, reject });
-        writing ??= drain();
+        if (writers >= writersMax || (writers > 0 && waiting.length < besideMin)) return;
+        if (writers === 0) idle = Promise.withResolvers<void>();
+        writers++;
+        void drain();
       });
     },
     async idle() {
-      while (writing !== null) await writing;
+      if (writers > 0) await idle.promise;
     },
   };
 }
 
-function groupSize<In, Out>(waiting: Waiting<In, Out>[], { groupMax, charsOf }: BatchLimits<In>): number {
+function groupSize<In, Out>(waiting: Waiting<In, Out>[], share: number, limits: BatchLimits<In>): number {
+  const { groupMax, charsOf } = limits;
   let size = 0;
   let chars = 0;
   for (const { item } of waiting) {
     chars += charsOf(item);
-    if (size > 0 && (size === groupMax || chars > groupCharsMax)) break;
+    if (size > 0 && (size >= Math.min(share, groupMax) || chars > groupCharsMax)) break;
     size++;
   }
   return size;

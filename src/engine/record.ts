@@ -29,11 +29,13 @@ export type Recorder = {
 };
 
 const groupMax = 500;
+const writersMax = 2;
 const uniqueViolation = "23505";
 
 export function createRecorder(engine: Engine): Recorder {
   const batcher = createBatcher((group: Whole[]) => writeGroup(engine, group), {
     groupMax,
+    writersMax,
     charsOf: ({ entry, ending }) => entry.submission.inputJson.length + (ending.outputJson?.length ?? 0),
   });
   return {

@@ -74,6 +74,7 @@ async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise
 /** After the commit: what got the fast lane starts, what was not written gives its slot back. */
 function settle(engine: Engine, prepared: Prepared[], fresh: Fresh): void {
   const started = new Set<string>();
+  const woken = new Set<string>();
   for (const { id, start, message, submission, isBegun } of prepared) {
     const isNew = fresh.has(id) && !started.has(id);
     if (isNew) {
@@ -85,9 +86,10 @@ function settle(engine: Engine, prepared: Prepared[], fresh: Fresh): void {
     else if (start !== null) engine.lane?.release(start.runner);
     else if (message !== null && isNew) {
       engine.view.waiting++;
-      if (message.startAt == null) engine.lane?.wake(message.queue);
+      if (message.startAt == null) woken.add(message.queue);
     }
   }
+  for (const queue of woken) engine.lane?.wake(queue);
 }
 
 function releaseAll(engine: Engine, prepared: Prepared[]): void {

@@ -19,6 +19,7 @@ export type Submitter = {
 };
 
 const groupMax = 500;
+const writersMax = 2;
 /** Those that wait for each other's dedup key hold a connection each, and others need some too. */
 const dedupsAtOnce = 4;
 const fullRetryS = 5;
@@ -26,6 +27,7 @@ const fullRetryS = 5;
 export function createSubmitter(engine: Engine): Submitter {
   const batcher = createBatcher((group: Asked[]) => writeGroup(engine, group), {
     groupMax,
+    writersMax,
     charsOf: ({ submission }) => submission.inputJson.length,
   });
   const runAhead = createRunAhead(engine, async (begun) => {

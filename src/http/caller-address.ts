@@ -10,9 +10,12 @@ const hopsMax = 20;
 export function createAddressReader(trustedProxies: readonly string[]): (request: Request) => string {
   const isProxy = createNetworks(trustedProxies);
   const trustsAny = trustedProxies.length > 0;
+  // Requests come over few connections at a time.
+  let newest = { peer: "", address: "" };
   return (request) => {
     const peer = exchangeOf(request).peer;
-    const address = normalAddress(peer) ?? peer;
+    if (peer !== newest.peer) newest = { peer, address: normalAddress(peer) ?? peer };
+    const { address } = newest;
     if (!trustsAny || !isProxy(address)) return address;
     return nearestStranger(request.headers.get("x-forwarded-for") ?? "", isProxy) ?? address;
   };

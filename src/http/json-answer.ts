@@ -17,9 +17,17 @@ export function answerJson({ responseValue, set, request }: Answered): Response 
   if (!isPlain(responseValue) || set.cookie !== undefined || typeof set.status === "string") return undefined;
   const text = JSON.stringify(responseValue);
   exchangeOf(request).bytes = Buffer.byteLength(text);
+  const response = new Response(text, initOf(set));
+  // The response has all of it: the router would make another one to add it once more.
+  set.status = 200;
+  set.headers = {};
+  return response;
+}
+
+function initOf(set: Answered["set"]): ResponseInit {
   // Nearly always there is nothing to add, and every request pays for a look.
-  for (const _name in set.headers) return new Response(text, { ...statusOf(set), headers: texts(set.headers) });
-  return new Response(text, set.status === 200 ? jsonInit : { ...statusOf(set), headers: jsonHeaders });
+  for (const _name in set.headers) return { ...statusOf(set), headers: texts(set.headers) };
+  return set.status === 200 ? jsonInit : { ...statusOf(set), headers: jsonHeaders };
 }
 
 function isPlain(value: unknown): boolean {
