@@ -1,4 +1,5 @@
-import { cp, mkdir, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { BunPlugin } from "bun";
@@ -35,37 +36,50 @@ const { values } = parseArgs({
 const outfile = resolve(repository, values.outfile);
 
 // What is embedded keeps the last part of its path.
-const staging = join(repository, "dist/carried");
-await rm(staging, { recursive: true, force: true });
-await mkdir(join(staging, assetsFolder), { recursive: true });
-for (const name of Object.keys(assetTypes)) await cp(assetFile(name), join(staging, assetsFolder, name));
-// Each in one file: a Bun that is started by the executable reads it from the disk.
-await Bun.build({
-  entrypoints: Object.values(childPrograms).map((path) => join(repository, path)),
-  root: repository,
-  outdir: join(staging, programsFolder),
-  target: "bun",
-  minify: { whitespace: true, syntax: true },
-  plugins: [playwrightInOneFile],
-});
-await Bun.build({
-  entrypoints: [join(repository, "src/main.ts")],
-  target: "bun",
-  // Commands load what they need: without parts, `--version` would read the whole service.
-  splitting: true,
-  sourcemap: "none",
-  // An optional package, taken by `pg` at Cloudflare alone.
-  external: ["pg-cloudflare"],
-  compile: {
-    outfile,
-    assets: [join(repository, "drizzle"), join(staging, programsFolder), join(staging, assetsFolder)],
-    // A .env is read as `bun src/main.ts` reads it; a bunfig.toml of the working directory belongs to somebody else.
-    autoloadBunfig: false,
-    // Or it would not find the package of Postgres next to it.
-    autoloadPackageJson: true,
-    ...(values.target === undefined ? {} : { target: values.target as Bun.Build.CompileTarget }),
-  },
-});
-const size = Bun.file(outfile).size;
-await rm(staging, { recursive: true });
-console.log(`${outfile}  ${(size / 1_000_000).toFixed(0)} MB`);
+const staging = await mkdtemp(join(tmpdir(), "fairlead-build-"));
+try {
+  await copyAssets();
+  await bundlePrograms();
+  await compile();
+} finally {
+  await rm(staging, { recursive: true });
+}
+console.log(`${outfile}  ${(Bun.file(outfile).size / 1_000_000).toFixed(0)} MB`);
+
+async function copyAssets(): Promise<void> {
+  await mkdir(join(staging, assetsFolder));
+  for (const name of Object.keys(assetTypes)) await cp(assetFile(name), join(staging, assetsFolder, name));
+}
+
+/** Each in one file: a Bun that is started by the executable reads it from the disk. */
+async function bundlePrograms(): Promise<void> {
+  await Bun.build({
+    entrypoints: Object.values(childPrograms).map((path) => join(repository, path)),
+    root: repository,
+    outdir: join(staging, programsFolder),
+    target: "bun",
+    minify: { whitespace: true, syntax: true },
+    plugins: [playwrightInOneFile],
+  });
+}
+
+async function compile(): Promise<void> {
+  await Bun.build({
+    entrypoints: [join(repository, "src/main.ts")],
+    target: "bun",
+    // Commands load what they need: without parts, `--version` would read the whole service.
+    splitting: true,
+    sourcemap: "none",
+    // An optional package, taken by `pg` at Cloudflare alone.
+    external: ["pg-cloudflare"],
+    compile: {
+      outfile,
+      assets: [join(repository, "drizzle"), join(staging, programsFolder), join(staging, assetsFolder)],
+      // A .env is read as `bun src/main.ts` reads it; a bunfig.toml of the working directory belongs to somebody else.
+      autoloadBunfig: false,
+      // Or it would not find the package of Postgres next to it.
+      autoloadPackageJson: true,
+      ...(values.target === undefined ? {} : { target: values.target as Bun.Build.CompileTarget }),
+    },
+  });
+}

@@ -6,7 +6,7 @@ import { findChromium } from "../../src/runners/automation/find-chromium.ts";
 import { givenDatabase } from "./given-database.ts";
 import { root, scratchDirectory, type ServerProcess, spawnServer } from "./server-process.ts";
 
-setDefaultTimeout(90_000);
+setDefaultTimeout(180_000);
 
 /** Away from the repository, whose packages it would find otherwise. */
 const home = scratchDirectory("exe");
