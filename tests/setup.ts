@@ -9,4 +9,7 @@ for (const { name } of Object.values(settings)) {
   if (!keptVariables.has(name)) delete process.env[name];
 }
 
-afterAll(endFile);
+/** Processes to end and directories to remove take their time beside others. */
+const endWithinMs = 60_000;
+
+afterAll(endFile, endWithinMs);

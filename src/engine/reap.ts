@@ -2,11 +2,12 @@ import { isConnectionFault } from "../db/client.ts";
 import type { Claimed } from "./claimed.ts";
 import { freeKey, stuckKeys } from "./concurrency.ts";
 import type { Engine } from "./context.ts";
-import { endingOfLost } from "./ending.ts";
+import { endingOfLost, lostRunsMax } from "./ending.ts";
 import { announceQueued } from "./notify.ts";
 import { afterPut, settleTask } from "./settle.ts";
 
 const reapMax = 200;
+const lastRunKey = "last run before it is given up as lost";
 
 /** Whose runs are returned: those of nodes whose lease ran out, all of this node's name, or these of this node. */
 export type Lost = "expired" | "own name" | { runIds: readonly string[] };
@@ -33,6 +34,7 @@ export async function reap(engine: Engine, lost: Lost): Promise<Reaped> {
   const reaped: Reaped = { returned: 0, hasMore: rows.length === reapMax, faults: [] };
   for (const task of rows.map(lostTask)) {
     try {
+      if (task.lostRuns + 1 === lostRunsMax - 1) await setApart(engine, task.jobId);
       if ((await settleTask(engine, task, endingOfLost(task), null)) !== "stale") reaped.returned++;
     } catch (fault) {
       if (isConnectionFault(fault)) throw fault;
@@ -40,6 +42,18 @@ export async function reap(engine: Engine, lost: Lost): Promise<Reaped> {
     }
   }
   return reaped;
+}
+
+/**
+ * Of the tasks that are lost together one may kill whoever runs it, and it would take the others along until all are given up. Those
+ * with one run left have it one after another. A job that has a concurrency key of its own keeps that.
+ */
+async function setApart(engine: Engine, jobId: string): Promise<void> {
+  await engine.db.hot.unsafe(
+    "UPDATE jobs SET concurrency_key = $2, concurrency_max = 1 WHERE id = $1 AND concurrency_key IS NULL AND finished_at IS NULL",
+    [jobId, lastRunKey],
+    { prepare: true },
+  );
 }
 
 function whichLost(engine: Engine, lost: Lost): { condition: string; values: (string | string[])[] } {

@@ -161,6 +161,22 @@ describe("the reaper", () => {
     },
   );
 
+  test("lets tasks that were lost twice together have their last run one after another", async () => {
+    for (let n = 0; n < 3; n++) await begun({ id: `suspect-${n}` });
+    for (const left of [3, 1, 1, 1]) {
+      await database.sql`UPDATE tasks SET node_id = 'gone' WHERE status = 'running'`;
+      await reap(node.engine, "expired");
+      expect((await claim(node.engine, "function", 10)).claimed).toHaveLength(left);
+    }
+    const ends = await database.sql<{ n: number }[]>`
+      SELECT count(*)::int AS n FROM jobs WHERE status = 'failed' GROUP BY concurrency_key`;
+    expect([...ends]).toEqual([{ n: 2 }]);
+    const { claimed } = await claim(node.engine, "function", 10);
+    expect(claimed).toEqual([]);
+    const [last] = await database.sql<{ job_id: string }[]>`SELECT job_id FROM tasks WHERE status = 'running'`;
+    expect(last?.job_id).toStartWith("suspect-");
+  });
+
   test("counts the lost runs of a task over failures in between", async () => {
     let task = await begun({ tasks: [taskOf("x", { maxAttempts: 9 })] });
     const { jobId } = task;

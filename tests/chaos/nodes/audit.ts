@@ -7,8 +7,8 @@ export type Audit = {
   accepted: number;
   succeeded: number;
   cancelled: number;
-  /** Lost with its node three times, and therefore failed. */
-  givenUp: number;
+  /** Lost with their node three times, and therefore failed: each with what became of its runs. */
+  givenUp: string[];
   /** Runs that ended with their node, and runs that a drain put back. */
   runs: { lost: number; interrupted: number };
   streams: { followed: number; events: number; connections: number };
@@ -50,7 +50,7 @@ export async function audit(sql: Sql, journal: Journal): Promise<Audit> {
     accepted: accepted.size,
     succeeded: count("succeeded"),
     cancelled: count("cancelled"),
-    givenUp: ends.filter(({ lost }) => lost).length,
+    givenUp: await Promise.all(ends.filter(({ lost }) => lost).map(({ id }) => historyOf(sql, id))),
     runs: { lost: runs?.lost ?? 0, interrupted: runs?.interrupted ?? 0 },
     streams: {
       followed: streams.length,
@@ -62,6 +62,13 @@ export async function audit(sql: Sql, journal: Journal): Promise<Audit> {
     gaps: streams.flatMap(({ faults }) => faults),
     wrong: [...broken.flat(), ...unexplained.map(({ id, status }) => `${id} is ${status}`), ...journal.oddAnswers],
   };
+}
+
+async function historyOf(sql: Sql, id: string): Promise<string> {
+  const runs = await sql<{ line: string }[]>`
+    SELECT concat_ws(' ', node_id, outcome, to_char(started_at, 'HH24:MI:SS.MS'), 'to', to_char(finished_at, 'HH24:MI:SS.MS')) AS line
+    FROM runs WHERE job_id = ${id} ORDER BY turn`;
+  return `${id}: ${runs.map(({ line }) => line).join(", ")}`;
 }
 
 function sumOf(values: readonly number[]): number {

@@ -1,5 +1,6 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { root, scratchDirectory, type ServerProcess, spawnServer } from "../../lifecycle/server-process.ts";
+import { scratchDirectory, type ServerProcess, spawnServer } from "../../lifecycle/server-process.ts";
 import type { SocketAddress } from "../../support/cluster.ts";
 import { type NetworkLink, openNetworkLink } from "../../support/network-link.ts";
 import type { Random } from "./random.ts";
@@ -25,11 +26,20 @@ export type ClusterOptions = {
   skewS?: (name: string) => number;
 };
 
+const fakeTimeLibrary = `/usr/lib/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu/faketime/libfaketime.so.1`;
+/** Whether this machine can set the clock of a process off. */
+export const canSkewClocks = existsSync(fakeTimeLibrary);
+
+const startsMax = 20;
+const restartAfterMs = 500;
+
 /** Real servers on one database, which can be killed, frozen, drained and cut off. */
 export class ClusterNodes {
   readonly nodes: ClusterNode[] = [];
   /** What servers complained of, without what differs from case to case. */
   readonly complaints = new Map<string, number>();
+  /** Starts that did not succeed, since the database was away or the node was killed at once. */
+  failedStarts = 0;
   readonly #options: ClusterOptions;
   readonly #dataDirs = new Map<string, string>();
   #isOver = false;
@@ -143,14 +153,18 @@ export class ClusterNodes {
       SURFACES: "api,andera",
       ...environment,
     };
-    const skew = skewS?.(name) ?? 0;
-    const wrapper = skew === 0 ? [] : ["faketime", "-f", `${skew > 0 ? "+" : ""}${skew}s`];
-    return spawnServer(settings, [], { program: [...wrapper, process.execPath, join(root, "src/main.ts")], cwd: root });
+    return spawnServer({ ...settings, ...skewed(skewS?.(name) ?? 0) });
   }
 
-  /** A node that is killed before it was ready is started once more. */
+  /** A start that fails, since the database is away or a poison came at once, is made anew, as a service manager does. */
   async #isReady(node: ClusterNode): Promise<void> {
-    await node.server.ready();
+    for (let starts = 1; !(await node.server.ready().catch(() => null)); starts++) {
+      if (starts === startsMax) throw new Error(`${node.name} does not start: ${node.server.said().join("\n")}`);
+      this.failedStarts++;
+      this.#heed(node.server);
+      await Bun.sleep(restartAfterMs);
+      node.server = this.#spawn(node.name, node.link);
+    }
     node.isUp = true;
   }
 
@@ -167,6 +181,16 @@ export class ClusterNodes {
 /** Any that is up; any at all while none is. */
 export function pickNode(cluster: ClusterNodes, random: Random): ClusterNode {
   return random.pick(cluster.up.length > 0 ? cluster.up : cluster.nodes);
+}
+
+/** What sets a process's clock off, as the command `faketime` does, without a process of its own in between. */
+function skewed(seconds: number): Record<string, string> {
+  if (seconds === 0) return {};
+  return {
+    LD_PRELOAD: fakeTimeLibrary,
+    FAKETIME: `${seconds > 0 ? "+" : ""}${seconds}s`,
+    FAKETIME_DONT_FAKE_MONOTONIC: "1",
+  };
 }
 
 function isAlive(pid: number): boolean {

@@ -1,0 +1,18 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { faultsIn, runCampaign } from "./nodes/campaign.ts";
+import { openOwnDatabase } from "./nodes/own-database.ts";
+
+setDefaultTimeout(240_000);
+
+test("jobs that kill their node stop after three runs, and those beside them reach their ends", async () => {
+  await using database = await openOwnDatabase();
+  const report = await runCampaign({
+    ...{ database, seed: 8, nodes: 3, leaseS: 3, callers: 4, pauseMs: 40, skewsS: [0] },
+    plan: ["poison", "poison", "poison"],
+  });
+  console.log(JSON.stringify(report));
+  expect(faultsIn(report)).toEqual([]);
+  expect(report.poisons).toEqual({ submitted: 3, stopped: 3, runs: 9 });
+  expect(report.ended).toBeGreaterThan(0);
+  expect(report.accepted).toBeGreaterThan(20);
+});
