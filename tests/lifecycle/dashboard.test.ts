@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { readOpenMetrics } from "../support/openmetrics.ts";
 import { type Service, startService } from "../support/service.ts";
+import { until } from "../support/until.ts";
 
 type Query = { refId: string; expr: string; datasource: { uid: string } };
 type Place = { x: number; y: number; w: number; h: number };
@@ -36,7 +37,15 @@ beforeAll(async () => {
     VALUES ('waits', 'api', 'test', 'script', 'queued', 1, 'x', '{}', now());
     INSERT INTO tasks (job_id, index, runner, target, status, priority, timeout_ms, queued_at)
     VALUES ('waits', 0, 'script', 'x', 'queued', 1, 1000, now())`);
-  const families = readOpenMetrics(await (await service.call("/metrics")).text());
+  // A reading of the queues that takes too long is left out, and there the next time.
+  const families = await until(
+    "the queues are read",
+    async () => {
+      const read = readOpenMetrics(await (await service.call("/metrics")).text());
+      return (read.get("fairlead_queue_oldest_seconds")?.samples.length ?? 0) > 0 ? read : null;
+    },
+    { withinMs: 30_000 },
+  );
   for (const [name, { type, samples }] of families) {
     // One without samples at the moment is told all the same.
     told.set(`${name}${{ counter: "_total", info: "_info" }[type] ?? ""}`, new Set());

@@ -63,9 +63,13 @@ describe("the door of a node without HTTP", () => {
     const body = { function: "hello", input: { name: "Ada" }, requires: { tags: ["gpu"] } };
     const response = await taker.post("/api/v1/jobs", body, { prefer: "wait=30" });
     expect(await response.json()).toMatchObject({ status: "succeeded" });
-    await until("the run is counted", async () => {
-      const text = await (await get("/metrics", { authorization: "Bearer the-key-of-the-operator" })).text();
-      return text.includes('fairlead_runs_total{runner="function",outcome="succeeded"} 1\n');
-    });
+    await until(
+      "the run is counted",
+      async () => {
+        const text = await (await get("/metrics", { authorization: "Bearer the-key-of-the-operator" })).text();
+        return text.includes('fairlead_runs_total{runner="function",outcome="succeeded"} 1\n');
+      },
+      { withinMs: 30_000 },
+    );
   });
 });
