@@ -39,8 +39,8 @@ FROM runtime AS chromium
 RUN apt-get update \
     && apt-get install -y --no-install-recommends chromium fonts-liberation \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
-USER fairlead
+USER 10001:10001
 
-# The last stage is the one that is built when none is named.
+# The last stage is the one that is built when none is named. The user is a number: by a name Kubernetes cannot tell that it is not root.
 FROM runtime AS fairlead
-USER fairlead
+USER 10001:10001

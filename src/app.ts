@@ -67,7 +67,8 @@ export async function startApp(options: AppOptions): Promise<App> {
       ? openDoors(rooms, { ...doorParts(rooms, closers), environment, child })
       : watchOf(rooms, closers));
     sayReady(rooms, doors);
-    if (options.demo && doors.url !== "") await showDemo(doors.url, config);
+    const demoUrl = config.internalSurfaces.includes("andera") ? doors.internalUrl : doors.url;
+    if (options.demo && demoUrl !== "") await showDemo(demoUrl, config);
     return { ...doors, rooms, stop };
   } catch (fault) {
     await stop();
