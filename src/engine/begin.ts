@@ -8,8 +8,8 @@ import { announce, announceQueued } from "./notify.ts";
 import { passOn } from "./pass-on.ts";
 import { tellSubscribers } from "./publish.ts";
 
-/** `taken` is how many messages there were, `hasMore` whether some may still wait. */
-export type Claim = { claimed: Claimed[]; taken: number; hasMore: boolean };
+/** `taken` is how many messages there were, `hasMore` whether some may still wait, `isShare` that others are to have those. */
+export type Claim = { claimed: Claimed[]; taken: number; hasMore: boolean; isShare: boolean };
 
 /**
  * Claims up to `most` tasks in one transaction: messages are fetched and deleted, and the tasks whose turn they name go
@@ -23,11 +23,11 @@ export async function claim(
   most: number,
   nodes = 1,
 ): Promise<Claim> {
-  const { rows, taken, hasMore, passed } = await engine.db.hot.begin(async (tx) => {
-    const { messages, hasMore } = await takeFrom(engine, tx, queues, most, nodes);
+  const { rows, passed, ...found } = await engine.db.hot.begin(async (tx) => {
+    const { messages, ...more } = await takeFrom(engine, tx, queues, most, nodes);
     const admitted = messages.length === 0 ? [] : await admit(tx, messages);
-    const found = admitted.length === 0 ? [] : await begin(engine, tx, admitted);
-    const { rows: begun, passed } = await passOn(engine, tx, found, admitted);
+    const all = admitted.length === 0 ? [] : await begin(engine, tx, admitted);
+    const { rows: begun, passed } = await passOn(engine, tx, all, admitted);
     for (const { webhook, is_first, job_id } of begun)
       if (webhook?.includes('"started"') && is_first) await deliveryOnStart(engine, tx, job_id, webhook);
     await announce(
@@ -36,9 +36,9 @@ export async function claim(
       begun.map((row) => ({ kind: "job", jobId: row.job_id })),
     );
     if (passed.length > 0) await announceQueued(engine, tx, passed);
-    return { rows: begun, taken: messages.length, hasMore, passed };
+    return { rows: begun, taken: messages.length, ...more, passed };
   });
-  engine.view.waiting = Math.max(0, engine.view.waiting - taken + passed.length);
+  engine.view.waiting = Math.max(0, engine.view.waiting - found.taken + passed.length);
   if (rows.some((row) => row.webhook !== null)) engine.onDelivery();
   for (const row of rows) {
     tellSubscribers(
@@ -49,7 +49,7 @@ export async function claim(
       null,
     );
   }
-  return { claimed: rows.map(claimedOf), taken, hasMore };
+  return { claimed: rows.map(claimedOf), ...found };
 }
 
 async function takeFrom(engine: Engine, tx: Runs, queues: string | readonly string[], most: number, nodes: number) {
@@ -57,7 +57,7 @@ async function takeFrom(engine: Engine, tx: Runs, queues: string | readonly stri
   if (only === undefined || nodes > 1)
     return engine.queue.takeShare(tx, typeof queues === "string" ? [queues] : queues, most, nodes);
   const messages = await engine.queue.take(tx, only, most);
-  return { messages, hasMore: messages.length === most };
+  return { messages, hasMore: messages.length === most, isShare: false };
 }
 
 type Row = {

@@ -92,19 +92,20 @@ export class Queue {
   /**
    * As `take`, from several queues at once, best priority first over all of them, and no more than one node's share:
    * what waits divided by `nodes`, at least one. Those that share a place by a key are not shared out: two claims at once
-   * would decide by chance which comes first. `hasMore`: some stayed where they were.
+   * would decide by chance which comes first. `hasMore`: some stayed where they were; `isShare`: for the sake of others.
    */
   async takeShare(
     tx: Runs,
     queues: readonly string[],
     most: number,
     nodes: number,
-  ): Promise<{ messages: Message[]; hasMore: boolean }> {
+  ): Promise<{ messages: Message[]; hasMore: boolean; isShare: boolean }> {
     const rows = await tx.unsafe<(Row & { waiting: number })[]>(takeShareSql, [queues as string[], most, nodes], {
       prepare: true,
     });
-    const hasMore = rows.length > 0 && (rows[0]?.waiting ?? 0) > rows.length;
-    return { messages: messagesOf(rows), hasMore: hasMore || rows.length === most };
+    const isFull = rows.length === most;
+    const hasMore = isFull || (rows[0]?.waiting ?? 0) > rows.length;
+    return { messages: messagesOf(rows), hasMore, isShare: hasMore && !isFull };
   }
 
   async close(): Promise<void> {

@@ -65,12 +65,27 @@ export class Claims {
     pool.claiming = claiming;
     const goesOn = () => pool.claiming === claiming && hasBacklog(pool) && this.#options.mayBegin(pool);
     try {
-      while (goesOn() && freeSlots(pool) > 0) await this.#claimInto(pool, claiming);
+      while (goesOn() && freeSlots(pool) > 0 && pool.courtesy.holdsForMs === 0) await this.#claimInto(pool, claiming);
+      if (pool.courtesy.holdsForMs > 0) this.pumpLater(pool);
     } catch (fault) {
       if (!isPassingFault(fault)) this.#options.log.error("claiming failed", { queue: pool.queue, fault });
     } finally {
       if (pool.claiming === claiming) pool.claiming = null;
     }
+  }
+
+  /** Once others have had their moment. */
+  pumpLater(pool: Pool): void {
+    pool.later ??= setTimeout(() => {
+      pool.later = null;
+      pool.courtesy.release();
+      for (const source of pool.sources) source.backlog ||= source.isWoken;
+      void this.pump(pool);
+    }, pool.courtesy.holdsForMs);
+  }
+
+  close(): void {
+    for (const pool of this.#options.pools.values()) clearTimeout(pool.later ?? undefined);
   }
 
   /** Waits no longer for claims and looks that are on their way. What they bring after all is still run. */
@@ -97,7 +112,7 @@ export class Claims {
     let used = 0;
     const sinceMs = performance.now();
     try {
-      const nodes = 1 + (engine.view.idlePeers[pool.queue]?.nodes ?? 0);
+      const nodes = pool.courtesy.nodes(engine.view.idlePeers[pool.queue]);
       const found = await claim(
         engine,
         drawn.map(({ queue }) => queue),
@@ -121,10 +136,11 @@ export class Claims {
     }
   }
 
-  #note(pool: Pool, { claimed, taken }: Claim, hasIdlePeers: boolean): void {
+  #note(pool: Pool, { claimed, taken, isShare }: Claim, hasIdlePeers: boolean): void {
     if (taken > 0) pool.takenAtMs = performance.now();
     if (claimed.length > 0) pool.lastClaimAtMs = Date.now();
     if (hasIdlePeers) pool.courtesy.found(claimed);
+    pool.courtesy.claimed(isShare);
   }
 
   #count(pool: Pool, claimed: Claimed[], sinceMs: number): void {

@@ -1,34 +1,39 @@
 import type { Claimed } from "../engine/claimed.ts";
 import type { PeerSlots } from "../engine/context.ts";
 
-/** How long a message is left to others before this node takes it itself. They hear of it within a few milliseconds. */
-const courtesyMs = 50;
+/** How long newcomers are left to others before this node takes them itself. They hear of them within a few milliseconds. */
+const courtesyMs = 100;
+/** How long after a claim that took its share the rest is left. Shorter, so that whom newcomers are left to can take them all. */
+const pauseMs = 20;
 /** Short work is over before its going elsewhere would have paid: it counts as being there for this long. */
 const awayMinMs = 50;
-/** Peers that let a message lie have less to give than they last said. */
-const distrustMs = 5_000;
+/** Peers that let work lie have less to give than they said: for how long they are not counted on, doubled while they go on so. */
+const distrustMs = 2_000;
+const distrustMaxMs = 30_000;
 
 /**
- * Keeps a node that is given work from doing all of it while others have nothing to do: as long as they are less busy,
- * newcomers are left to them. What they do is known from their last renewal, plus what was left to them since, minus what should be
- * done by now; so a node that gives away too much soon stops, and short work hardly leaves at all.
+ * Keeps a node that is given work from doing all of it while others have nothing to do. As long as they are less busy,
+ * newcomers are left to them; and of what waits a claim takes its share, and leaves the rest to them for a moment. How busy they are
+ * is known from their last renewal, plus what was left to them since, minus what should be done by now: so a node that
+ * gives much away soon stops, and short work hardly leaves at all. Times are those of `performance.now()`.
  */
 export class Courtesy {
   /** When each task was left to others, oldest first. */
   #left: number[] = [];
-  #seenAt: PeerSlots | undefined;
+  #seen: PeerSlots | undefined;
   #untilMs = 0;
-  #distrustUntilMs = 0;
+  #tookShare = false;
+  #distrustUntilMs = -distrustMaxMs;
+  #distrustMs = distrustMs;
   #meanRunMs = awayMinMs;
 
   /** Whether a newcomer is to be left to `peers`, which counts it as theirs. */
   leaves(peers: PeerSlots | undefined, used: number, limit: number): boolean {
-    if (peers === undefined) return false;
+    if (peers === undefined || !this.#trusts) return false;
     const now = performance.now();
-    if (now < this.#distrustUntilMs) return false;
     // A renewal tells of what has arrived there by now.
-    if (peers !== this.#seenAt) this.#left = this.#left.filter((at) => now - at < courtesyMs);
-    this.#seenAt = peers;
+    if (peers !== this.#seen) this.#left = this.#left.filter((at) => now - at < courtesyMs);
+    this.#seen = peers;
     const goneBefore = now - Math.max(awayMinMs, this.#meanRunMs);
     while ((this.#left[0] ?? now) < goneBefore) this.#left.shift();
     const theirs = peers.used + this.#left.length;
@@ -38,19 +43,42 @@ export class Courtesy {
     return true;
   }
 
+  /** Among how many nodes, this one counted, the next claim shares what waits. What others have let lie is not shared again. */
+  nodes(peers: PeerSlots | undefined): number {
+    return peers === undefined || this.#tookShare || !this.#trusts ? 1 : 1 + peers.nodes;
+  }
+
+  /** A claim is over. When it took its share, the rest is left to others for a moment. */
+  claimed(isShare: boolean): void {
+    this.#tookShare = isShare;
+    if (isShare) this.#untilMs = Math.max(this.#untilMs, performance.now() + pauseMs);
+  }
+
+  /** The moment is over, whatever was left to others meanwhile. */
+  release(): void {
+    this.#untilMs = 0;
+  }
+
   /** For how much longer the queue is left to others, in ms. */
   get holdsForMs(): number {
     return Math.max(0, this.#untilMs - performance.now());
   }
 
-  /** What this node has claimed itself: whether it had lain there although others had free slots. */
+  /** What this node has claimed although others seemed to have free slots: whether it had lain there nevertheless. */
   found(claimed: readonly Claimed[]): void {
-    const isOld = claimed.some(({ queuedAtMs, startedAtMs }) => startedAtMs - queuedAtMs >= courtesyMs);
-    if (isOld) this.#distrustUntilMs = performance.now() + distrustMs;
+    if (!claimed.some(({ queuedAtMs, startedAtMs }) => startedAtMs - queuedAtMs >= courtesyMs)) return;
+    const now = performance.now();
+    const isAgain = now - this.#distrustUntilMs < this.#distrustMs;
+    this.#distrustMs = isAgain ? Math.min(this.#distrustMs * 2, distrustMaxMs) : distrustMs;
+    this.#distrustUntilMs = now + this.#distrustMs;
   }
 
   /** A run on this node took so long. */
   learn(ms: number): void {
     this.#meanRunMs += (ms - this.#meanRunMs) / 8;
+  }
+
+  get #trusts(): boolean {
+    return performance.now() >= this.#distrustUntilMs;
   }
 }

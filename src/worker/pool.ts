@@ -29,6 +29,8 @@ export type Pool = {
   closedAtMs: number;
   lastClaimAtMs: number | null;
   courtesy: Courtesy;
+  /** Runs while what waits is left to others. */
+  later: ReturnType<typeof setTimeout> | null;
 };
 
 export function createPool(runner: Runner, limit: number): Pool {
@@ -44,6 +46,7 @@ export function createPool(runner: Runner, limit: number): Pool {
     closedAtMs: performance.now(),
     lastClaimAtMs: null,
     courtesy: new Courtesy(),
+    later: null,
   };
 }
 

@@ -40,7 +40,6 @@ export class Worker implements FastLane {
   readonly #running: Running;
   readonly #claims: Claims;
   readonly #listeners = new Set<() => void>();
-  readonly #waking = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #place: Place;
   #needs: readonly KnownNeed[] = [];
   #poll: ReturnType<typeof setInterval> | null = null;
@@ -163,7 +162,8 @@ export class Worker implements FastLane {
       if (!this.#needs.some((need) => need.queue === queue)) this.onNewNeed();
       return;
     }
-    if (pool.courtesy.holdsForMs > 0 && !hasBacklog(pool)) this.#wakeLater(pool, queue);
+    source.isWoken = true;
+    if (pool.courtesy.holdsForMs > 0) this.#claims.pumpLater(pool);
     else this.#wakeNow(pool, queue);
   }
 
@@ -221,8 +221,7 @@ export class Worker implements FastLane {
     this.#isClosed = true;
     if (this.#poll !== null) clearInterval(this.#poll);
     this.#poll = null;
-    for (const timer of this.#waking.values()) clearTimeout(timer);
-    this.#waking.clear();
+    this.#claims.close();
   }
 
   #wakeAll(): void {
@@ -249,15 +248,6 @@ export class Worker implements FastLane {
 
   #leavesToPeers(pool: Pool): boolean {
     return pool.courtesy.leaves(this.#options.engine.view.idlePeers[pool.queue], pool.used, pool.limit);
-  }
-
-  #wakeLater(pool: Pool, queue: string): void {
-    if (this.#waking.has(queue)) return;
-    const timer = setTimeout(() => {
-      this.#waking.delete(queue);
-      this.#wakeNow(pool, queue);
-    }, pool.courtesy.holdsForMs);
-    this.#waking.set(queue, timer);
   }
 
   #wakeNow(pool: Pool, queue: string): void {
