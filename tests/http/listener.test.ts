@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ListenError } from "../../src/http/listen-fault.ts";
+import { requireFreePort } from "../../src/http/require-free-port.ts";
 import { openRoom, wordySurface } from "./room.ts";
 
 describe("a listener", () => {
@@ -12,9 +13,14 @@ describe("a listener", () => {
     );
   });
 
-  test("says that its address is not here", async () => {
-    const config = { host: "192.0.2.1" };
-    await expect(openRoom({ config, settings: config })).rejects.toThrow("192.0.2.1 is not an address of this machine");
+  test.each(["192.0.2.1", "-"])("says that its address %s is not here", async (host) => {
+    const opened = openRoom({ config: { host }, settings: { host } });
+    await expect(opened).rejects.toThrow(`${host} is not an address of this machine: set HOST to one`);
+  });
+
+  test("names the setting of the door that cannot be opened", () => {
+    const open = () => requireFreePort("192.0.2.1", 8_081, "INTERNAL_PORT");
+    expect(open).toThrow("192.0.2.1 is not an address of this machine: set INTERNAL_HOST to one");
   });
 
   test("listens on IPv6", async () => {
