@@ -3,6 +3,7 @@ import { createBatcher } from "./batch.ts";
 import type { Claimed } from "./claimed.ts";
 import type { Engine } from "./context.ts";
 import { type Ending, endingOf } from "./ending.ts";
+import { createSteps } from "./go-on.ts";
 import { finishSql } from "./finish-sql.ts";
 import { factsJson } from "./facts.ts";
 import { forgive } from "./forgive.ts";
@@ -37,7 +38,9 @@ export function createFinisher(engine: Engine): Finisher {
     charsOf: ({ ending }) => ending.outputJson?.length ?? 0,
   });
   const recorder = createRecorder(engine);
+  const steps = createSteps(engine);
   async function record(task: Claimed, ending: Ending, facts: RunFacts, last: TimedEvent[]) {
+    if (await steps.goOn(task, ending, facts, last)) return "recorded";
     const isLast = ending.kind === "final" && task.plain;
     const entry = isLast ? (task.unwritten?.take() ?? null) : null;
     if (isLast && entry !== null)
@@ -53,6 +56,7 @@ export function createFinisher(engine: Engine): Finisher {
       return recorded;
     },
     async idle() {
+      await steps.idle();
       await Promise.all([batcher.idle(), recorder.idle()]);
     },
   };

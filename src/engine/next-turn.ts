@@ -1,6 +1,6 @@
 import type { Runs } from "../db/client.ts";
 import type { Put } from "../queue/boss.ts";
-import type { Claimed } from "./claimed.ts";
+import type { Ahead, Claimed, Link } from "./claimed.ts";
 import { databaseNowMs } from "./clock.ts";
 import type { Engine } from "./context.ts";
 import type { Ending } from "./ending.ts";
@@ -25,52 +25,53 @@ export async function queueNext(
   engine: Engine,
   tx: Runs,
   task: Claimed,
-  { ending, job, link, need }: { ending: Ending; job: JobFacts; link: Link | null; need: string | null },
+  { ending, job, links, need }: { ending: Ending; job: JobFacts; links: Links; need: string | null },
   reserved: string[],
 ): Promise<Next> {
   if (ending.kind === "again") {
     const startAt = ending.delayS > 0 ? new Date(databaseNowMs(engine) + ending.delayS * 1000) : null;
     return { message: messageOf(task, task.index, task.turn + 1, need ?? task.runner, job, startAt), start: null };
   }
+  const { link, following } = links;
   if (link === null) throw new Error(`job ${task.jobId} has no queued task ${task.index + 1} to go on with`);
   if (!startsHere(engine, task, link)) return queueLink(tx, task, link, job);
   reserved.push(link.runner);
-  return startLink(engine, tx, linkClaimed(task, link, ending.outputJson));
+  const isQuiet = job.webhook === null && job.concurrency_key === null;
+  const ahead = following === null ? null : { link: following, isQuiet };
+  return startLink(engine, tx, linkClaimed(task, link, { previousJson: ending.outputJson, ahead, isQuiet }));
 }
 
-function startsHere(engine: Engine, task: Claimed, link: Link): boolean {
+/** Whether this node takes the link on at once; it then has a slot for it, the one of `task` if that still has it. */
+export function startsHere(engine: Engine, task: Claimed, link: Link): boolean {
   const options = link.options === null ? null : (JSON.parse(link.options) as { automation?: unknown });
   const requires = link.requires === null ? null : (JSON.parse(link.requires) as Requires);
   const target = knownTarget(link.runner, link.target, options);
   return engine.lane?.reserve(link.runner, target, { requires, inPlaceOf: task.runId }) === true;
 }
 
-/** The link after `task`, if that is what its run's end leads to. Its row is safe from others once the task's is locked. */
-export async function findLink(tx: Runs, task: Claimed, ending: Ending): Promise<Link | null> {
-  if (ending.kind === "again" || ending.status !== "succeeded" || task.index === task.taskCount - 1) return null;
-  const [link] = await tx.unsafe<Link[]>(
-    `SELECT runner, target, turn, timeout_ms, max_attempts, backoff_s, options::text, limits::text, input::text, requires::text, need
-     FROM tasks WHERE job_id = $1 AND index = $2 AND status = 'queued'`,
-    [task.jobId, task.index + 1],
+/**
+ * The link after `task`, if that is what its run's end leads to, and the one after that. Its row is safe from others once the
+ * task's is locked.
+ */
+export async function findLinks(tx: Runs, task: Claimed, ending: Ending): Promise<Links> {
+  if (ending.kind === "again" || ending.status !== "succeeded" || task.index === task.taskCount - 1) return noLinks;
+  const rows = await tx.unsafe<(Link & { index: number; status: string })[]>(
+    `SELECT index, status, ${linkColumns} FROM tasks WHERE job_id = $1 AND index BETWEEN $2 AND $3 ORDER BY index`,
+    [task.jobId, task.index + 1, task.index + 2],
     { prepare: true },
   );
-  return link ?? null;
+  const waiting = rows.filter(({ status }) => status === "queued");
+  const at = (index: number) => waiting.find((row) => row.index === index) ?? null;
+  return { link: at(task.index + 1), following: at(task.index + 2) };
 }
 
-/** A link of a chain as it waits for the one before it. */
-export type Link = {
-  runner: Claimed["runner"];
-  target: string;
-  turn: number;
-  timeout_ms: number;
-  max_attempts: number;
-  backoff_s: number;
-  options: string | null;
-  limits: string | null;
-  input: string | null;
-  requires: string | null;
-  need: string | null;
-};
+export type Links = { link: Link | null; following: Link | null };
+
+const noLinks: Links = { link: null, following: null };
+
+/** What a `Link` is read from. */
+export const linkColumns =
+  "runner, target, turn, timeout_ms, max_attempts, backoff_s, options::text, limits::text, input::text, requires::text, need";
 
 async function queueLink(tx: Runs, task: Claimed, link: Link, job: JobFacts): Promise<Next> {
   const index = task.index + 1;
@@ -91,7 +92,12 @@ async function startLink(engine: Engine, tx: Runs, start: Claimed): Promise<Next
   return { message: null, start };
 }
 
-function linkClaimed(task: Claimed, link: Link, previousOutput: string | null): Claimed {
+/** The run of `link` that follows on `task`, with a run id of its own. */
+export function linkClaimed(
+  { ahead: _, ...task }: Claimed,
+  link: Link,
+  { previousJson, ahead, isQuiet }: { previousJson: string | null; ahead: Ahead | null; isQuiet: boolean },
+): Claimed {
   const now = Date.now();
   return {
     ...task,
@@ -105,9 +111,11 @@ function linkClaimed(task: Claimed, link: Link, previousOutput: string | null): 
     backoffS: link.backoff_s,
     lostRuns: 0,
     timeoutMs: link.timeout_ms,
-    inputJson: link.input ?? previousOutput ?? "null",
+    inputJson: link.input ?? previousJson ?? "null",
     optionsJson: link.options,
     limitsJson: link.limits,
+    plain: isQuiet && task.index + 1 === task.taskCount - 1,
+    ...(ahead === null ? {} : { ahead }),
     queuedAtMs: now,
     startedAtMs: now,
   };

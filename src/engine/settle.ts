@@ -9,7 +9,7 @@ import type { Ending } from "./ending.ts";
 import { addEvents } from "./events.ts";
 import { factsJson } from "./facts.ts";
 import { endingEvents, statusEvent, type TimedEvent } from "./history.ts";
-import { findLink, type JobFacts, type Next, queueNext } from "./next-turn.ts";
+import { findLinks, type JobFacts, type Next, queueNext } from "./next-turn.ts";
 import { announce, announceQueued } from "./notify.ts";
 import { tellSubscribers } from "./publish.ts";
 import { countEnd } from "./tally.ts";
@@ -50,11 +50,11 @@ type End = Ending & { kind: "final" };
 
 async function settleIn(engine: Engine, tx: Runs, task: Claimed, asked: Ending, report: Report) {
   // Sent as one: each would wait for the one before, and a chain does this for every link.
-  const [, ended, job, link] = await Promise.all([
+  const [, ended, job, links] = await Promise.all([
     lockKeyOf(tx, task.jobId),
     endRun(tx, task, asked, report.facts),
     lockJob(tx, task.jobId),
-    findLink(tx, task, asked),
+    findLinks(tx, task, asked),
   ]);
   if (ended === null) return null;
   if (job === null) throw new Error(`job ${task.jobId} has a task that runs and no row`);
@@ -62,7 +62,7 @@ async function settleIn(engine: Engine, tx: Runs, task: Claimed, asked: Ending, 
   const end = endOfJob(task, ending);
   const next =
     end === null
-      ? await queueNext(engine, tx, task, { ending, job, link, need: ended.need }, report.reserved)
+      ? await queueNext(engine, tx, task, { ending, job, links, need: ended.need }, report.reserved)
       : nothing;
   if (end !== null) await endJob(tx, task, end);
   else if (ending.kind === "again") await tx.unsafe("UPDATE jobs SET status = 'queued' WHERE id = $1", [task.jobId]);

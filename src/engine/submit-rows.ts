@@ -81,9 +81,29 @@ function claimedAtOnce(id: string, submission: Submission, first: TaskSpec, now:
     surface: submission.surface,
     taskCount: submission.tasks.length,
     plain: submission.tasks.length === 1 && submission.webhook === undefined,
+    ...aheadOf(submission),
     queuedAtMs: now,
     startedAtMs: now,
   };
+}
+
+/** What is started at once has no concurrency key. */
+function aheadOf({ tasks: [, second], webhook }: Submission): Pick<Claimed, "ahead"> {
+  if (second === undefined) return {};
+  const link = {
+    runner: second.runner,
+    target: second.target,
+    turn: 1,
+    timeout_ms: second.timeoutMs,
+    max_attempts: second.maxAttempts,
+    backoff_s: second.backoffS,
+    options: text(second.options) ?? null,
+    limits: text(second.limits) ?? null,
+    input: null,
+    requires: text(second.requires) ?? null,
+    need: needOfTask(second) ?? null,
+  };
+  return { ahead: { link, isQuiet: webhook === undefined } };
 }
 
 function messageFor(id: string, submission: Submission, first: TaskSpec): Put {
