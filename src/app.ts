@@ -94,9 +94,9 @@ async function stopAll(rooms: Rooms, { first, last }: Closers): Promise<void> {
 }
 
 /** Files in a bucket, or of the only node there is, are any process's to remove. */
-function houseOf({ config, database, files, log }: Rooms): HousekeepingOptions {
+function houseOf({ config, database, queue, files, log }: Rooms): HousekeepingOptions {
   const reach = { nodeId: config.nodeName, isShared: files.kind === "s3" || database.embedded };
-  return { sql: database.db.sql, files, reach, log, maxAgeS: config.maxAgeS };
+  return { sql: database.db.sql, queue, files, reach, log, maxAgeS: config.maxAgeS };
 }
 
 async function closeAll(closers: Closers["first"], log: Log): Promise<void> {

@@ -1,12 +1,21 @@
 import type { Sql } from "../db/client.ts";
+import { pruneNeeds } from "../engine/need-book.ts";
 import { ensurePartitions } from "../engine/partitions.ts";
 import { pruneDays, pruneJobs } from "../engine/prune.ts";
 import { forgetUploads, type Reach, takeAbandoned, takeExpired } from "../engine/uploads.ts";
 import { atOnce } from "../files/at-once.ts";
 import type { FileStore } from "../files/store.ts";
 import type { Log } from "../log.ts";
+import type { Queue } from "../queue/boss.ts";
 
-export type HousekeepingOptions = { sql: Sql; files: FileStore; reach: Reach; log: Log; maxAgeS: number };
+export type HousekeepingOptions = {
+  sql: Sql;
+  queue: Queue;
+  files: FileStore;
+  reach: Reach;
+  log: Log;
+  maxAgeS: number;
+};
 
 const everyMs = 600_000;
 /** With a short age, waiting ten minutes to notice would be most of it. */
@@ -35,7 +44,7 @@ export function keepHouse(options: HousekeepingOptions): () => Promise<void> {
 
 /** One round. */
 export async function cleanUp(options: HousekeepingOptions): Promise<void> {
-  const { sql, files, reach, log, maxAgeS } = options;
+  const { sql, queue, files, reach, log, maxAgeS } = options;
   await ensurePartitions(sql);
   const cleaned = await removeAll(options, () => takeExpired(sql, reach, maxAgeS));
   const abandoned = await removeAll(options, () => takeAbandoned(sql, reach));
@@ -46,9 +55,10 @@ export async function cleanUp(options: HousekeepingOptions): Promise<void> {
     if (gone === 0) break;
   }
   const days = await pruneDays(sql, maxAgeS);
+  const needs = await pruneNeeds(sql, queue);
   const swept = abandoned + (await files.sweepStaging(stagingAgeMs));
-  if (cleaned + pruned + days.length + swept > 0)
-    log.info("housekeeping", { payloads: cleaned, jobs: pruned, days: days.length, uploads: swept });
+  if (cleaned + pruned + days.length + needs + swept > 0)
+    log.info("housekeeping", { payloads: cleaned, jobs: pruned, days: days.length, needs, uploads: swept });
 }
 
 /** Removes the files of what `take` gives, batch by batch. What cannot be removed now is given again when its time has passed. */

@@ -53,6 +53,38 @@ describe("a job that comes to a free slot", () => {
   });
 });
 
+describe("the slot of a link that has ended", () => {
+  test("goes to the next link, not to what waits with less right to it", async () => {
+    await using single = await openNode(database.address, { slots: 1 });
+    node.worker.pause();
+    await warmUp(single);
+    const chain = jobOf({ tasks: [taskOf("hold"), taskOf("echo"), taskOf("echo")], priority: 1 });
+    const { id } = await single.submitter.submit(chain);
+    await until("its first link runs", () => single.runner.isHolding(id));
+    const lower = await single.submitter.submit(jobOf({ priority: 2 }));
+    single.runner.letGo(id);
+    for (const each of [id, lower.id]) await becomes(each, "succeeded");
+    const order = single.runner.started.map(
+      ({ jobId, taskIndex }) => `${jobId === id ? "chain" : "lower"} ${taskIndex}`,
+    );
+    expect(order).toEqual(["chain 0", "chain 1", "chain 2", "lower 0"]);
+    node.worker.resume();
+    await warmUp(node);
+  });
+
+  test("goes on to the next link at once when nothing waits, though there is no other slot", async () => {
+    await using single = await openNode(database.address, { slots: 1 });
+    node.worker.pause();
+    await warmUp(single);
+    const { id } = await single.submitter.submit(jobOf({ tasks: [taskOf("echo"), taskOf("echo"), taskOf("echo")] }));
+    await becomes(id, "succeeded");
+    expect(await wasQueued(id)).toBe(false);
+    await until("the slot is free", () => single.worker.slots().function?.used === 0);
+    node.worker.resume();
+    await warmUp(node);
+  });
+});
+
 describe("a job goes through the queue", () => {
   test("when every slot is taken, and starts as soon as one is free", async () => {
     const running = await hold(2);

@@ -276,5 +276,6 @@ async function countPut(): Promise<number> {
 }
 
 async function becomes(id: string, status: string): Promise<void> {
-  await until(`job ${id} is ${status}`, async () => (await statusesOf(database.sql, id))[0] === status);
+  const isSo = async () => (await statusesOf(database.sql, id))[0] === status;
+  await until(`job ${id} is ${status}`, isSo, { withinMs: 30_000 });
 }

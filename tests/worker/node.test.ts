@@ -76,6 +76,19 @@ describe("a node", () => {
     expect(await isLeased("same")).toBe(true);
   });
 
+  test("whose name was taken has it back once the other has ended, and works again", async () => {
+    await using first = await openNode(database.address, { nodeId: "same", lease: quick });
+    const second = await openNode(database.address, { nodeId: "same", lease: quick });
+    await until("the first knows", () => first.log.lines().some((line) => line.includes("has taken this node's name")));
+    const orphan = (await leftBehind("same", 1))[0] ?? "";
+    await second.stop();
+    await until("it has its name back", () => first.log.lines().some((line) => line.includes("has its name back")));
+    const { id } = await first.submitter.submit(jobOf());
+    for (const each of [id, orphan]) await becomes(each, "succeeded");
+    expect(first.runner.started.map(({ jobId }) => jobId)).toContain(id);
+    expect(await isLeased("same")).toBe(true);
+  });
+
   test("that cannot renew stops its runs before its lease is over, and goes on when it can", async () => {
     const gate = leaseGate();
     await using node = await openNode(database.address, { lease: quick, through: gate.through });
