@@ -1,20 +1,15 @@
 import { type OpenedDatabase, openReadyDatabase } from "./app-database.ts";
-import { openKeys } from "./app-keys.ts";
+import { diskTagOf, filesNote, openStore } from "./app-files.ts";
+import { keysNote, openKeys } from "./app-keys.ts";
 import { optexityDeliveries, reportTimeoutMs } from "./app-optexity.ts";
 import { type Capabilities, capabilitiesOf } from "./app-capabilities.ts";
 import type { Config } from "./config.ts";
-import type { Sql } from "./db/client.ts";
 import type { Render } from "./engine/deliveries.ts";
 import { createEngine } from "./engine/engine.ts";
 import { createAppender } from "./engine/events.ts";
 import { createFinisher } from "./engine/finish.ts";
 import { leaseTimesOf } from "./engine/lease.ts";
 import { createSubmitter } from "./engine/submit.ts";
-import { recordedManifest } from "./engine/payloads.ts";
-import { createLocalStore } from "./files/local-store.ts";
-import type { Manifest } from "./files/manifest.ts";
-import { createS3Store } from "./files/s3-store.ts";
-import type { FileStore } from "./files/store.ts";
 import type { Log } from "./log.ts";
 import { Queue } from "./queue/boss.ts";
 import type { Rooms } from "./app-rooms.ts";
@@ -49,7 +44,8 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const [database, runners] = await openBoth({ config, log, environment, openSealed });
   const { db } = database;
   const queue = await Queue.open(db.sql);
-  const engine = createEngine({ db, queue, nodeId: config.nodeName, queueMax: config.queueMax, renders });
+  const disk = await diskTagOf(config);
+  const engine = createEngine({ db, queue, nodeId: config.nodeName, queueMax: config.queueMax, renders, disk });
   const tracing = await openTracing(config, log, version);
   const submitter = tracing?.submits(createSubmitter(engine)) ?? createSubmitter(engine);
   const finisher = createFinisher(engine);
@@ -57,7 +53,8 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const files = openStore(config, db.sql);
   const keys = await openKeys(config, db.sql);
   seals = keys.seals;
-  const capabilities = capabilitiesOf(config, runners);
+  for (const note of [filesNote(config), keysNote(keys)]) if (note !== null) log.info(note, {});
+  const capabilities = capabilitiesOf(config, runners, disk);
   const worker = new Worker({
     engine,
     finisher,
@@ -160,23 +157,6 @@ async function phase(rooms: Rooms, name: string, work: () => Promise<void>): Pro
   } catch (fault) {
     rooms.log.warn("a phase of the shutdown failed", { phase: name, fault });
   }
-}
-
-/** A bucket lets any node run and serve any payload; without one they stay on this node's disk. */
-function openStore(config: Config, sql: Sql): FileStore {
-  if (config.s3Bucket === "") return createLocalStore({ dataDir: config.dataDir });
-  const bucket = {
-    bucket: config.s3Bucket,
-    endpoint: config.s3Endpoint,
-    region: config.s3Region,
-    accessKeyId: config.s3AccessKeyId,
-    secretAccessKey: config.s3SecretAccessKey,
-  };
-  const recorded = async (payloadId: number) => {
-    const manifest = await recordedManifest(sql, payloadId);
-    return manifest === null ? null : (JSON.parse(manifest) as Manifest);
-  };
-  return createS3Store({ dataDir: config.dataDir, bucket, recorded });
 }
 
 function slotsOf(config: Config, runners: Runners, files: RunFiles) {

@@ -17,7 +17,8 @@ export type Capabilities = {
 /** Programs come and go while the server runs, but not often. */
 const lookEveryMs = 10_000;
 
-export function capabilitiesOf({ nodeTags, region }: Config, runners: Runners): Capabilities {
+export function capabilitiesOf({ nodeTags, region }: Config, runners: Runners, disk: string | null): Capabilities {
+  const tags = disk === null ? nodeTags : [...nodeTags, disk];
   const hasChromium = remembered(lookEveryMs, () => {
     const { chromiumPath, environment } = runners.automations.options;
     return "path" in findChromium(chromiumPath, environment.PATH ?? "");
@@ -38,9 +39,9 @@ export function capabilitiesOf({ nodeTags, region }: Config, runners: Runners): 
           return runner satisfies never;
       }
     },
-    place: { region, tags: nodeTags },
+    place: { region, tags },
     tell: () => ({
-      tags: nodeTags,
+      tags,
       sandbox: runners.sandbox.tier,
       chromium: hasChromium(),
       functions: runners.functions.catalog.list().map((entry) => entry.name),

@@ -75,16 +75,13 @@ export function sessionNotes({ isPooled, hears }: Sessions): string[] {
   return [...(isPooled ? [pooled] : []), ...(hears ? [] : [deaf])];
 }
 
-/** What a fault of connecting means for whoever wrote `DATABASE_URL`. */
-export function cannotBeUsed(fault: unknown): EngineError {
+/** What a fault of connecting means for whoever wrote `DATABASE_URL`; `otherwise` when nothing better is known. */
+export function cannotBeUsed(fault: unknown, otherwise = usualFix): EngineError {
   if (fault instanceof EngineError) return fault;
   const said = fault instanceof Error ? fault.message || String(fault) : String(fault);
-  const fix =
-    tlsFixes.find(([sign]) => sign.test(`${codeOf(fault)} ${said}`))?.[1] ??
-    "Start it, or correct DATABASE_URL; without one an embedded Postgres is started";
-  return new EngineError("unavailable", `The database at DATABASE_URL cannot be used: ${said}. ${fix}`, {
-    cause: fault,
-  });
+  const fix = tlsFixes.find(([sign]) => sign.test(`${codeOf(fault)} ${said}`))?.[1] ?? otherwise;
+  const message = `The database at DATABASE_URL cannot be used: ${said}${fix === "" ? "" : `. ${fix}`}`;
+  return new EngineError("unavailable", message, { cause: fault });
 }
 
 /** The same for what broke off a start in its middle; other faults are left as they are. */
@@ -92,6 +89,7 @@ export function startFault(fault: unknown): unknown {
   return isConnectionFault(fault) ? cannotBeUsed(fault) : fault;
 }
 
+const usualFix = "Start it, or correct DATABASE_URL; without one an embedded Postgres is started";
 const tlsFixes: readonly [RegExp, string][] = [
   [/no encryption/, "It insists on TLS: add sslmode=require, or sslmode=verify-full with sslrootcert"],
   [

@@ -3,12 +3,18 @@ import { existsSync } from "node:fs";
 import { rm, statfs, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Check } from "./app-doctor.ts";
+import { sessionNotes } from "./app-database.ts";
+import { bucketOf, filesNote } from "./app-files.ts";
 import { visitDatabase } from "./app-visit.ts";
 import type { Config } from "./config.ts";
 import type { Sql } from "./db/client.ts";
+import { examineSessions } from "./db/sessions.ts";
+import { openBucket } from "./files/bucket.ts";
 import { type SchemaState, schemaState } from "./db/migrate.ts";
 
 const bytesPerGb = 1_000_000_000;
+/** Nothing lies below it: only that it can be asked for counts. */
+const doctorPrefix = "fairlead-doctor/";
 /** Below this Postgres itself soon stops. */
 const diskMinGb = 1;
 const diskFewGb = 5;
@@ -26,7 +32,8 @@ export async function checkDatabase(config: Config): Promise<Check[]> {
       const detail = `PostgreSQL ${row?.version ?? ""}, ${isEmbedded ? "embedded" : "at DATABASE_URL"}`;
       const schema = await schemaState(sql);
       const nodes = schema === "current" && !isEmbedded ? [await checkNodes(sql)] : [];
-      return [{ name: "database", state: "ok", detail }, schemaCheck(schema, isEmbedded), ...nodes];
+      const sessions = await sessionChecks(config);
+      return [{ name: "database", state: "ok", detail }, ...sessions, schemaCheck(schema, isEmbedded), ...nodes];
     });
   } catch (fault) {
     const detail = fault instanceof Error ? fault.message || String(fault) : String(fault);
@@ -49,6 +56,19 @@ async function checkNodes(sql: Sql): Promise<Check> {
     .join("; ");
   const fix = "look at that node's log for failing claims, and start it anew should it not recover by itself";
   return { name: "nodes", state: "warn", detail, fix };
+}
+
+/** What stands before the database, where that changes how a node works. */
+async function sessionChecks({ databaseUrl, databaseListenUrl }: Config): Promise<Check[]> {
+  if (databaseUrl === "") return [];
+  const { isPooled, hears } = await examineSessions(databaseUrl);
+  const fix = "name Postgres itself in DATABASE_URL, or in DATABASE_LISTEN_URL";
+  return sessionNotes({ isPooled, hears: hears || databaseListenUrl !== "" }).map((detail) => ({
+    name: "sessions",
+    state: "warn",
+    detail,
+    fix,
+  }));
 }
 
 function schemaCheck(state: SchemaState, isEmbedded: boolean): Check {
@@ -79,6 +99,24 @@ async function skewOf(sql: Sql): Promise<number> {
   const before = Date.now();
   const [row] = await sql<{ ms: number }[]>`SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS ms`;
   return Math.round((before + Date.now()) / 2 - (row?.ms ?? 0));
+}
+
+/** Whether every node reaches the files of jobs, and the bucket can be used where there is one. */
+export async function checkFiles(config: Config): Promise<Check> {
+  const bucket = bucketOf(config);
+  const note = filesNote(config);
+  if (bucket === null && note === null) return { name: "files", state: "ok", detail: "on this node's disk" };
+  if (bucket === null) {
+    const fix = "set S3_BUCKET before there is a second node; with one node all is well";
+    return { name: "files", state: "warn", detail: note ?? "", fix };
+  }
+  try {
+    await openBucket(bucket).keys(doctorPrefix);
+    return { name: "files", state: "ok", detail: `in the bucket ${bucket.bucket}` };
+  } catch (fault) {
+    const detail = fault instanceof Error ? fault.message : String(fault);
+    return { name: "files", state: "failed", detail, fix: "correct S3_BUCKET, S3_ENDPOINT, S3_REGION and the keys" };
+  }
 }
 
 /** Whether payloads can be written where they belong, and how much room there is. */

@@ -1,5 +1,5 @@
 import { checkChromium, checkContainers, checkSandbox } from "./app-doctor-runners.ts";
-import { checkClock, checkDatabase, checkDisk } from "./app-doctor-state.ts";
+import { checkClock, checkDatabase, checkDisk, checkFiles } from "./app-doctor-state.ts";
 import { ConfigError, loadConfig } from "./config.ts";
 
 /** One thing that was looked at. `failed` is something the service needs, `warn` something that only some jobs need. */
@@ -18,6 +18,7 @@ export async function examine(): Promise<Check[]> {
     bounded("containers", checkContainers(config)),
     bounded("clock", checkClock(config)),
     bounded("disk", checkDisk(config)),
+    bounded("files", checkFiles(config)),
   ]);
   return [{ name: "settings", state: "ok", detail: "the environment can be used" }, ...found.flat()];
 }

@@ -47,6 +47,12 @@ export async function openKeys(config: Config, sql: Sql): Promise<NodeKeys> {
   };
 }
 
+/** Where the key that seals lies, for whoever keeps dumps of the database; null where it needs no words. */
+export function keysNote({ isSealKeyInDatabase }: NodeKeys): string | null {
+  if (!isSealKeyInDatabase) return null;
+  return "webhook headers are sealed with a key that lies in the database, and a dump of it has both; SECRET_KEY keeps them apart";
+}
+
 type Kind = { given: Uint8Array[]; file: string; name: string; load(): Promise<Uint8Array> };
 
 /** The bytes that this node has used alone until now become those of all, unless another one's have. */

@@ -44,7 +44,7 @@ async function visitEmbedded<T>(dataDir: string, visit: Visit<T>): Promise<T> {
 
 async function visitGiven<T>({ databaseUrl, databaseListenUrl }: Config, visit: Visit<T>): Promise<T> {
   const { db } = await openGivenDatabase(databaseUrl, databaseListenUrl).catch((fault: unknown) => {
-    throw cannotBeUsed(fault);
+    throw cannotBeUsed(fault, "");
   });
   return visitOpen(db, visit);
 }
@@ -52,7 +52,7 @@ async function visitGiven<T>({ databaseUrl, databaseListenUrl }: Config, visit: 
 async function visitOpen<T>(database: Database, visit: Visit<T>): Promise<T> {
   try {
     await database.sql`SELECT 1`.catch((fault: unknown) => {
-      throw cannotBeUsed(fault);
+      throw cannotBeUsed(fault, "");
     });
     return await visit(database);
   } finally {

@@ -33,6 +33,8 @@ export type Engine = {
   self: string;
   hub: Hub;
   needs: NeedBook;
+  /** The tag of the disk that has the files of this node's jobs; null where every node reaches them. */
+  disk: string | null;
   /** Waiting tasks above which submissions are refused. */
   queueMax: number;
   /** Absent on a node that does no work. */

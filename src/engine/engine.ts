@@ -13,10 +13,12 @@ export function createEngine(options: {
   queue: Queue;
   nodeId: string;
   queueMax: number;
+  disk?: string | null;
   renders: Record<string, Render>;
 }): Engine {
   const engine: Engine = {
     ...options,
+    disk: options.disk ?? null,
     self: crypto.randomUUID(),
     hub: new Hub(),
     needs: createNeedBook(options.db.sql, options.queue),

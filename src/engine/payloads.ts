@@ -41,17 +41,18 @@ WITH upload AS (DELETE FROM uploads WHERE payload_id = $1::int AND swept_at IS N
 INSERT INTO payloads (id, job_id, files, bytes, manifest, node_id)
 SELECT payload_id, $2::text, $3::int, $4::bigint, $5::text::json, $6::text FROM upload`;
 
-/** What is there now. With a `runId` it is written only while that run owns a task of the payload's job. */
+/** What is there now. With a `runId` it is written only while that run owns a task of the payload's job; false when it does not. */
 export async function updatePayload(
   sql: Sql,
   id: number,
   now: { files: number; bytes: number; manifestJson: string },
   runId: string | null = null,
-): Promise<void> {
-  await sql`
+): Promise<boolean> {
+  const { count } = await sql`
     UPDATE payloads SET files = ${now.files}, bytes = ${now.bytes}, manifest = ${now.manifestJson}::text::json
     WHERE id = ${id} AND (${runId}::uuid IS NULL OR EXISTS (
       SELECT 1 FROM tasks k WHERE k.job_id = payloads.job_id AND k.run_id = ${runId}::uuid))`;
+  return count > 0;
 }
 
 /** Whether a run still owns its task: what another run has left since is not this one's to touch. */

@@ -1,6 +1,7 @@
 import { EngineError } from "../errors.ts";
 import { createBatcher } from "./batch.ts";
 import type { Engine } from "./context.ts";
+import { nearFiles } from "./near-files.ts";
 import { needOf } from "./needs.ts";
 import { createRunAhead } from "./run-ahead.ts";
 import { type Asked, submitAtomically, submitDeduplicated, writeGroup } from "./submit-group.ts";
@@ -40,8 +41,9 @@ export function createSubmitter(engine: Engine): Submitter {
     { groupMax: dedupsAtOnce, charsOf: ({ inputJson }) => inputJson.length },
   );
   return {
-    async submit(submission) {
+    async submit(given) {
       refuseWhenFull(engine, 1);
+      const submission = nearFiles(engine, given);
       const ahead = runAhead.submit(submission);
       if (ahead !== null) return ahead;
       const write = () =>
@@ -52,8 +54,9 @@ export function createSubmitter(engine: Engine): Submitter {
       if (outcome instanceof Error) throw outcome;
       return outcome;
     },
-    async submitTogether(submissions) {
-      refuseWhenFull(engine, submissions.length);
+    async submitTogether(given) {
+      refuseWhenFull(engine, given.length);
+      const submissions = given.map((submission) => nearFiles(engine, submission));
       if (submissions.some(({ dedup }) => dedup !== undefined))
         throw new EngineError("unsupported", "Jobs with a dedup key cannot be part of an atomic batch");
       const outcome = await ensureNeeds(engine, submissions)

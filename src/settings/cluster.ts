@@ -33,6 +33,10 @@ export const clusterSettings = {
     help: "gives the keys of job tokens and of what is stored sealed (webhook headers, secure parameters), the same on every node; the first is in use, further ones open what is older",
   }),
   s3Bucket: text({ name: "S3_BUCKET", help: "bucket for payloads; empty: `DATA_DIR`" }),
+  s3Prefix: text({
+    name: "S3_PREFIX",
+    help: "start of every key in the bucket; a database has a bucket or a prefix of its own",
+  }),
   s3Endpoint: url({ name: "S3_ENDPOINT", help: "S3 service" }),
   s3Region: text({ name: "S3_REGION", help: "S3 region" }),
   s3AccessKeyId: secret({ name: "S3_ACCESS_KEY_ID", help: "S3 key" }),

@@ -45,7 +45,7 @@ export function payloadFiles({ sql, files, nodeId, log, patience = usualPatience
         const manifest = await files.publish(payloadId);
         const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
         const now = { files: manifest.files.length, bytes, manifestJson: JSON.stringify(manifest) };
-        await updatePayload(sql, payloadId, now, runId);
+        if (!(await updatePayload(sql, payloadId, now, runId))) await removeIfGone(sql, files, payloadId);
       });
       // By now another run of the task may have it, on this very node.
       if (holders.get(payloadId) !== runId) return;
@@ -53,6 +53,12 @@ export function payloadFiles({ sql, files, nodeId, log, patience = usualPatience
       await files.forget(payloadId);
     },
   };
+}
+
+/** What a run published that was decided about long ago must not outlive its payload. */
+async function removeIfGone(sql: Sql, files: FileStore, payloadId: number): Promise<void> {
+  const payload = await readPayload(sql, payloadId);
+  if (payload === null || payload.cleaned) await files.remove(payloadId);
 }
 
 type Waiting = { withinMs: number; everyMs: number; onFault(fault: EngineError): void };

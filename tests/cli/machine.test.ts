@@ -82,7 +82,18 @@ describe("migrate", () => {
 });
 
 describe("doctor", () => {
-  const names = ["settings", "database", "schema", "sandbox", "chromium", "containers", "clock", "disk"];
+  const names = [
+    "settings",
+    "database",
+    "schema",
+    "nodes",
+    "sandbox",
+    "chromium",
+    "containers",
+    "clock",
+    "disk",
+    "files",
+  ];
 
   test("looks at everything, and leaves a running service alone", async () => {
     const database = await testDatabase();

@@ -16,7 +16,7 @@ test("past MAX_AGE the files of a payload go, and its client is told that they w
   const directory = join(dataDir, "payloads", String(id));
   expect(existsSync(directory)).toBe(true);
   await until("it is cleaned", async () => (await poll(server, id))?.status === "Cleaned", { withinMs: 20_000 });
-  expect(existsSync(directory)).toBe(false);
+  await until("its files are gone", () => !existsSync(directory));
   expect(decodePayload(await (await server.call(`/retrieve_partial/${id}`)).json()).status).toBe("Cleaned");
   await until("its job is forgotten", async () => (await sql`select 1 from jobs`).length === 0, { withinMs: 20_000 });
   expect((await server.call(`/retrieve/${id}`)).status).toBe(404);

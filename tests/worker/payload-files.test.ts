@@ -102,6 +102,18 @@ test("files on the disk of another node are said to be there", async () => {
   await expect(files.before(task)).rejects.toThrow(/on node ams-1, .* S3_BUCKET/);
 });
 
+test("what a run publishes after its payload was cleaned is removed again", async () => {
+  const { task, payloadId } = await begun();
+  const slow = storeOf(["late"], async () => {
+    await node.finisher.finish(task, { kind: "cancelled" }, scriptedFacts);
+    await database.sql`UPDATE payloads SET cleaned_at = now() WHERE id = ${payloadId}`;
+  });
+  const files = filesIn(slow.store);
+  await files.before(task);
+  await files.after(task);
+  expect(slow).toMatchObject({ published: [payloadId], removed: [payloadId] });
+});
+
 test("a run that loses its task while it publishes describes nothing", async () => {
   const { task, payloadId } = await begun();
   const slow = storeOf(["slow"], async () => {
@@ -131,6 +143,7 @@ async function begun(): Promise<{ task: Claimed; payloadId: number }> {
 function storeOf(paths: string[], during: () => Promise<void> = async () => undefined) {
   const published: number[] = [];
   const forgotten: number[] = [];
+  const removed: number[] = [];
   const store = {
     workDirectory: async (id: number) => `/work/${id}`,
     async publish(id: number) {
@@ -138,12 +151,15 @@ function storeOf(paths: string[], during: () => Promise<void> = async () => unde
       published.push(id);
       return { files: paths.map((path) => ({ path, bytes: 1 })) };
     },
+    async remove(id: number) {
+      removed.push(id);
+    },
     async forget(id: number) {
       forgotten.push(id);
     },
   };
   // Only what a run needs of a store.
-  return { published, forgotten, store: store as unknown as FileStore };
+  return { published, forgotten, removed, store: store as unknown as FileStore };
 }
 
 async function describedFiles(payloadId: number): Promise<number> {

@@ -1,6 +1,7 @@
 import { type JobPayload, payloadOfJob } from "../../engine/job-payload.ts";
 import { EngineError } from "../../errors.ts";
 import { contentDisposition } from "../../files/content-disposition.ts";
+import { onThisNode } from "../../files/on-node.ts";
 import { parseRange } from "../../files/range.ts";
 import type { Manifest } from "../../files/manifest.ts";
 import type { StoredFile } from "../../files/store.ts";
@@ -18,7 +19,7 @@ const noFiles: Manifest = { files: [], directories: [], links: [], skipped: [], 
 /** What the job's files are; a job without files has an empty list. */
 export async function listFiles(deps: Deps, jobId: string): Promise<FileList> {
   const payload = await findPayload(deps, jobId);
-  const manifest = payload === null ? noFiles : await onThisNode(deps, payload, (id) => deps.files.list(id));
+  const manifest = payload === null ? noFiles : await onThisNode(here(deps), payload, (id) => deps.files.list(id));
   const self = jobLink(jobId, deps.settings.publicUrl);
   return {
     files: manifest.files.map((file) => ({
@@ -85,7 +86,7 @@ export async function sendZip(deps: Deps, jobId: string): Promise<Response> {
 async function withPayload<T>(deps: Deps, jobId: string, act: (payloadId: number) => Promise<T>): Promise<T> {
   const payload = await findPayload(deps, jobId);
   if (payload === null) throw new EngineError("not_found", `Job ${jobId} has no files`);
-  return onThisNode(deps, payload, act);
+  return onThisNode(here(deps), payload, act);
 }
 
 async function findPayload({ engine }: Deps, givenId: string): Promise<JobPayload | null> {
@@ -97,28 +98,8 @@ async function findPayload({ engine }: Deps, givenId: string): Promise<JobPayloa
   return payload;
 }
 
-/** Files that are not on this disk may be on another node's, which is worth saying. */
-async function onThisNode<T>(
-  { engine, files }: Deps,
-  { id, nodeId }: JobPayload,
-  act: (payloadId: number) => Promise<T>,
-): Promise<T> {
-  try {
-    return await act(id);
-  } catch (fault) {
-    const isAway = fault instanceof EngineError && fault.code === "not_found" && files.kind === "local";
-    if (!isAway || nodeId === null || nodeId === engine.nodeId || (await isHere(files, id))) throw fault;
-    const detail = `These files are on node ${nodeId}: ask there, or set S3_BUCKET so that every node can serve them`;
-    throw new EngineError("unavailable", detail, { cause: fault });
-  }
-}
-
-/** Whether the payload itself is here, so that it was a file in it that is not. */
-async function isHere(files: Deps["files"], payloadId: number): Promise<boolean> {
-  return files.list(payloadId).then(
-    () => true,
-    () => false,
-  );
+function here({ engine, files }: Deps) {
+  return { files, nodeId: engine.nodeId };
 }
 
 function decodedPath(encoded: string): string {

@@ -1,5 +1,6 @@
 import { Elysia } from "elysia";
 import { cancel } from "../../engine/cancel.ts";
+import { onThisNode } from "../../files/on-node.ts";
 import { type PayloadState, readPayload } from "../../engine/payloads.ts";
 import { auth } from "../../http/auth.ts";
 import type { Gate } from "../../http/gate.ts";
@@ -89,7 +90,8 @@ async function kill(deps: OrchestratorDeps, text: string): Promise<Response> {
 }
 
 async function zipOf(deps: OrchestratorDeps, state: PayloadState): Promise<Response> {
-  return new Response(await deps.files.zip(state.id), {
+  const here = { files: deps.files, nodeId: deps.engine.nodeId };
+  return new Response(await onThisNode(here, state, (id) => deps.files.zip(id)), {
     headers: {
       "content-type": "application/zip",
       "content-disposition": `attachment; filename="payload-${state.id}.zip"`,
