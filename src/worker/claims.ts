@@ -18,6 +18,8 @@ export type ClaimsOptions = {
 };
 
 const claimMax = 200;
+/** How long a free slot stays free for the sake of larger claims. */
+const refillMs = 2;
 
 /** Fetches work for the free slots of each pool, one claim at a time, as long as something waits. */
 export class Claims {
@@ -74,6 +76,17 @@ export class Claims {
     }
   }
 
+  /** A slot is free again. A claim costs about as much for one task as for ten, so it waits a moment for others to be free. */
+  refill(pool: Pool): void {
+    if (pool.claiming !== null) return;
+    if (freeSlots(pool) * 2 >= pool.limit) void this.pump(pool);
+    else
+      pool.refill ??= setTimeout(() => {
+        pool.refill = null;
+        void this.pump(pool);
+      }, refillMs);
+  }
+
   /** Once others have had their moment. */
   pumpLater(pool: Pool): void {
     pool.later ??= setTimeout(() => {
@@ -85,7 +98,10 @@ export class Claims {
   }
 
   close(): void {
-    for (const pool of this.#options.pools.values()) clearTimeout(pool.later ?? undefined);
+    for (const pool of this.#options.pools.values()) {
+      clearTimeout(pool.later ?? undefined);
+      clearTimeout(pool.refill ?? undefined);
+    }
   }
 
   /** Waits no longer for claims and looks that are on their way. What they bring after all is still run. */

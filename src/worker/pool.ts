@@ -31,6 +31,8 @@ export type Pool = {
   courtesy: Courtesy;
   /** Runs while what waits is left to others. */
   later: ReturnType<typeof setTimeout> | null;
+  /** Runs while free slots wait for more of them. */
+  refill: ReturnType<typeof setTimeout> | null;
 };
 
 export function createPool(runner: Runner, limit: number): Pool {
@@ -47,6 +49,7 @@ export function createPool(runner: Runner, limit: number): Pool {
     lastClaimAtMs: null,
     courtesy: new Courtesy(),
     later: null,
+    refill: null,
   };
 }
 

@@ -266,7 +266,7 @@ export class Worker implements FastLane {
   #give(pool: Pool): void {
     pool.used--;
     this.#tellSlots();
-    if (hasBacklog(pool)) void this.#claims.pump(pool);
+    if (hasBacklog(pool)) this.#claims.refill(pool);
   }
 
   #tellSlots(): void {

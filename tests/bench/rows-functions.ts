@@ -133,6 +133,7 @@ async function untilEmpty(url: string): Promise<void> {
       queues: { backlog: number; running?: number }[];
     };
     if (queues.queues.every(({ backlog, running = 0 }) => backlog === 0 && running === 0)) return;
-    await Bun.sleep(20);
+    // The question costs the database more than a hundred tasks do.
+    await Bun.sleep(250);
   }
 }
