@@ -51,7 +51,8 @@ export async function updatePayload(
   const { count } = await sql`
     UPDATE payloads SET files = ${now.files}, bytes = ${now.bytes}, manifest = ${now.manifestJson}::text::json
     WHERE id = ${id} AND (${runId}::uuid IS NULL OR EXISTS (
-      SELECT 1 FROM tasks k WHERE k.job_id = payloads.job_id AND k.run_id = ${runId}::uuid))`;
+      SELECT 1 FROM tasks k WHERE k.job_id = payloads.job_id AND k.run_id = ${runId}::uuid))
+    RETURNING CASE WHEN ${runId}::uuid IS NOT NULL THEN set_config('synchronous_commit', 'off', true) END`;
   return count > 0;
 }
 
