@@ -43,7 +43,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const openSealed = (sealed: string) => openText(sealed, seals);
   const [database, runners] = await openBoth({ config, log, environment, openSealed });
   const { db } = database;
-  const queue = await Queue.open(db.sql);
+  const queue = await Queue.open(db.sql, config.queueBackend);
   const disk = await diskTagOf(config);
   const engine = createEngine({ db, queue, nodeId: config.nodeName, queueMax: config.queueMax, renders, disk });
   const tracing = await openTracing(config, log, version);

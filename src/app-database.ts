@@ -1,12 +1,13 @@
 import type { Config } from "./config.ts";
-import { codeOf, type Database, isConnectionFault, openDatabase } from "./db/client.ts";
+import { codeOf, type Database, isConnectionFault, openDatabase, type Sql } from "./db/client.ts";
 import { startEmbedded } from "./db/embedded.ts";
 import { openGivenDatabase } from "./db/given.ts";
-import { schemaState } from "./db/migrate.ts";
+import { type SchemaState, schemaState } from "./db/migrate.ts";
 import type { Sessions } from "./db/sessions.ts";
 import { install } from "./engine/install.ts";
 import { EngineError } from "./errors.ts";
 import type { Log } from "./log.ts";
+import { type QueueBackend, requireBackend } from "./queue/backend.ts";
 
 export type OpenedDatabase = { db: Database; embedded: boolean; close(): Promise<void> };
 
@@ -47,7 +48,7 @@ async function openGiven(config: Config, log: Log): Promise<OpenedDatabase> {
   );
   for (const note of sessionNotes(sessions)) log.warn(note, {});
   try {
-    const state = await schemaState(db.sql).catch((fault: unknown) => {
+    const state = await stateFor(db.sql, config.queueBackend).catch((fault: unknown) => {
       throw cannotBeUsed(fault);
     });
     if (state === "ahead") throw newerSchema();
@@ -62,6 +63,11 @@ async function openGiven(config: Config, log: Log): Promise<OpenedDatabase> {
     await db.close();
     throw fault;
   }
+}
+
+async function stateFor(sql: Sql, backend: QueueBackend): Promise<SchemaState> {
+  await requireBackend(sql, backend);
+  return schemaState(sql);
 }
 
 /** No statement of a running service takes as many leases, and nothing else ends the wait on a connection that leads nowhere. */

@@ -137,6 +137,8 @@ function contradictions(config: Partial<Config>): string[] {
     problems.push(`HOST ${config.host} can be reached from other machines: set AUTH_KEY, or use HOST=127.0.0.1`);
   }
   problems.push(...doorContradictions(config));
+  if (config.databaseUrl === "" && config.queueBackend !== undefined && config.queueBackend !== "postgres")
+    problems.push(`QUEUE_BACKEND is ${config.queueBackend}, which does not come embedded: set DATABASE_URL to one`);
   if (config.s3Bucket && config.s3AccessKeyId === "")
     problems.push("S3_BUCKET is set without S3_ACCESS_KEY_ID: set it, and S3_SECRET_ACCESS_KEY");
   return problems;

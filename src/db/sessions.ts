@@ -12,6 +12,8 @@ const channel = "fairlead_probe";
 /** A Postgres that is talked to directly may be slow; a pooler that passes nothing on never will. */
 const hearWithinMs = { direct: 10_000, pooled: 1_000 };
 const notifyEveryMs = 100;
+/** Of databases that speak Postgres's protocol and have no LISTEN. */
+const unsupported = "0A000";
 /** Protocol violation, which is how PgBouncer refuses a parameter at the start of a session. */
 const refusedParameter = "08P01";
 
@@ -56,9 +58,15 @@ async function asksOnce(sql: Sql): Promise<true> {
 async function isHeard(listener: Sql, sql: Sql, withinMs: number): Promise<boolean> {
   const token = crypto.randomUUID();
   const heard = Promise.withResolvers<true>();
-  const { unlisten } = await listener.listen(channel, (payload) => {
-    if (payload === token) heard.resolve(true);
-  });
+  const listening = await listener
+    .listen(channel, (payload) => {
+      if (payload === token) heard.resolve(true);
+    })
+    .catch((fault: unknown) => {
+      if (codeOf(fault) === unsupported) return null;
+      throw fault;
+    });
+  if (listening === null) return false;
   try {
     for (const until = Date.now() + withinMs; Date.now() < until;) {
       await sql`SELECT pg_notify(${channel}, ${token})`;
@@ -67,7 +75,7 @@ async function isHeard(listener: Sql, sql: Sql, withinMs: number): Promise<boole
     }
     return false;
   } finally {
-    await unlisten();
+    await listening.unlisten();
   }
 }
 

@@ -78,8 +78,9 @@ async function dropDay(sql: Sql, name: string): Promise<boolean> {
 
 async function deleteStrays(sql: Sql, keptS: number): Promise<number> {
   const { count } = await sql`
-    DELETE FROM events_other_days WHERE ctid IN (
-      SELECT e.ctid FROM events_other_days e LEFT JOIN jobs j ON j.id = e.job_id
-      WHERE e.at < now() - make_interval(secs => ${keptS}) AND j.id IS NULL LIMIT ${strayBatchMax})`;
+    DELETE FROM events_other_days e USING (
+      SELECT o.job_id, o.seq FROM events_other_days o LEFT JOIN jobs j ON j.id = o.job_id
+      WHERE o.at < now() - make_interval(secs => ${keptS}) AND j.id IS NULL LIMIT ${strayBatchMax}) old
+    WHERE e.job_id = old.job_id AND e.seq = old.seq`;
   return count;
 }

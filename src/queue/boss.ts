@@ -1,5 +1,6 @@
 import { type Db, type JobInsert, PgBoss } from "pg-boss";
 import type { Runs, Sql } from "../db/client.ts";
+import type { QueueBackend } from "./backend.ts";
 
 /** What a message says: which task, and in which turn. Bodies never travel in messages. */
 export type Message = {
@@ -30,12 +31,12 @@ export class Queue {
     this.#boss = boss;
   }
 
-  /** Creates or updates pg-boss's schema and the queues. Part of a migration. */
-  static async install(sql: Sql, queues: readonly string[]): Promise<void> {
+  /** Creates or updates pg-boss's schema and the queues, as suits the database. Part of a migration. */
+  static async install(sql: Sql, queues: readonly string[], backend: QueueBackend = "postgres"): Promise<void> {
     // Its migration opens a transaction by hand, so it must stay on one connection.
     const session = await sql.reserve();
     try {
-      const boss = bossOn(session, { migrate: true });
+      const boss = bossOn(session, { migrate: true, backend });
       await boss.start();
       for (const name of queues) await boss.createQueue(name, { policy: "standard" });
       await boss.stop({ graceful: false });
@@ -45,8 +46,8 @@ export class Queue {
   }
 
   /** Attaches to an installed schema. Rejects when it is missing or of another version. */
-  static async open(sql: Sql): Promise<Queue> {
-    const boss = bossOn(sql, { migrate: false });
+  static async open(sql: Sql, backend: QueueBackend = "postgres"): Promise<Queue> {
+    const boss = bossOn(sql, { migrate: false, backend });
     await boss.start();
     return new Queue(boss);
   }
@@ -179,7 +180,7 @@ export async function queuesWithWork(sql: Runs, queues: readonly string[]): Prom
   return rows.map((row) => row.name);
 }
 
-function bossOn(sql: Runs, options: { migrate: boolean }): PgBoss {
+function bossOn(sql: Runs, options: { migrate: boolean; backend: QueueBackend }): PgBoss {
   const boss = new PgBoss({ db: adapter(sql), schema: queueSchema, supervise: false, schedule: false, ...options });
   boss.on("error", () => undefined);
   return boss;

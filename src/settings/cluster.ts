@@ -27,6 +27,12 @@ export const clusterSettings = {
     name: "DATABASE_LISTEN_URL",
     help: "way to the same database around a pooler such as PgBouncer, to hear its notifications; empty: `DATABASE_URL`",
   }),
+  queueBackend: oneOf({
+    name: "QUEUE_BACKEND",
+    fallback: "postgres",
+    of: ["postgres", "citus", "yugabytedb", "cockroachdb"],
+    help: "what `DATABASE_URL` leads to, before the first `fairlead migrate`; CockroachDB is refused with the reasons",
+  }),
   secretKeys: longSecretList({
     name: "SECRET_KEY",
     charsMin: 32,
