@@ -80,7 +80,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     ...(config.serverUrl === ""
       ? {}
       : {
-          kinds: { optexity: optexityDeliveries(config, db.sql, files) },
+          kinds: { optexity: optexityDeliveries(config, db.sql, files, openSealed) },
           claimMarginS: claimMarginS + reportTimeoutMs / 1000,
         }),
   });

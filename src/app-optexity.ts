@@ -85,13 +85,19 @@ export function optexityRender(config: Config, child: ChildIdentity): Render {
       saveOutputData: url(config.saveOutputDataEndpoint),
       saveDownloads: url(config.saveDownloadsEndpoint),
       saveTrajectory: url(config.saveTrajectoryEndpoint),
+      initiateCallback: url("api/v1/initiate_callback"),
     },
     child,
   );
 }
 
 /** How reports are sent: to the configured control plane, wherever it is, and again until it is back. */
-export function optexityDeliveries(config: Config, sql: Sql, files: FileStore): DeliveryKind {
+export function optexityDeliveries(
+  config: Config,
+  sql: Sql,
+  files: FileStore,
+  open: (sealed: string) => string | null,
+): DeliveryKind {
   return {
     allow: { has: () => true },
     timeoutMs: reportTimeoutMs,
@@ -100,7 +106,13 @@ export function optexityDeliveries(config: Config, sql: Sql, files: FileStore): 
       delayMs: config.webhookRetryDelayMs ?? reportRetryMs,
     },
     isFinal: (status) => status >= 400 && status < 500 && !passing.has(status),
-    build: createReportBuilder({ sql, files, nodeId: config.nodeName, directory: join(config.dataDir, "reports") }),
+    build: createReportBuilder({
+      sql,
+      files,
+      nodeId: config.nodeName,
+      directory: join(config.dataDir, "reports"),
+      open,
+    }),
   };
 }
 

@@ -163,6 +163,27 @@ test("requests with one key at the same time ask the control plane once", async 
   expect(plane.asked.length - before).toBe(1);
 });
 
+test("a task with a callback has the control plane make it, last of all, and its secrets are stored nowhere", async () => {
+  const callback = { url: "https://example.com/hook", api_key: null, username: "ann", password: "callback-secret" };
+  const task = taskOf({ callback_url: callback });
+  const silent = taskOf({ callback_url: null });
+  expect((await service.post("/allocate_task", [task, silent])).status).toBe(202);
+  const told = await plane.reported(task.task_id, "initiate_callback");
+  expect(told).toMatchObject({
+    key: "task-key",
+    json: { task_id: task.task_id, endpoint_name: "stub", callback_url: callback },
+  });
+  expect(plane.endpointsOf(task.task_id).at(-1)).toBe("initiate_callback");
+  await plane.reported(silent.task_id, "complete_task");
+  const { sql } = service.rooms.engine.db;
+  const rows = await sql`
+    SELECT row_to_json(j)::text AS job, row_to_json(k)::text AS task, row_to_json(d)::text AS delivery
+    FROM jobs j JOIN tasks k ON k.job_id = j.id JOIN deliveries d ON d.job_id = j.id WHERE j.id = ${task.task_id}`;
+  expect(rows.length).toBeGreaterThan(1);
+  expect(JSON.stringify(rows)).not.toContain("callback-secret");
+  expect(plane.endpointsOf(silent.task_id)).not.toContain("initiate_callback");
+});
+
 test.skipIf(!hasChromium)("a killed task is reported as cancelled, running or not", async () => {
   const [running, waiting] = [taskOf({ automation: sleeping(600) }), taskOf({ automation: sleeping(600) })];
   expect((await service.post("/allocate_task", [running, waiting])).status).toBe(202);

@@ -82,7 +82,7 @@ function submissionOf(deps: OptexityDeps, task: Task, allocation: Allocation): S
     ...(isRemote ? { held: true } : {}),
     ...(dedupKey === undefined ? {} : { dedup: { key: dedupKey, while: "active" as const } }),
     ...(webhook === null ? {} : { webhook }),
-    details: detailsOf(task, isRemote),
+    details: detailsOf(deps, task, isRemote),
     ...trace,
   };
 }
@@ -105,9 +105,9 @@ export type TaskDetails = Pick<
   | "dedup_key"
   | "created_at"
   | "max_retries"
-> & { allocated_at: string; remote: boolean };
+> & { allocated_at: string; remote: boolean; sealed_callback?: string };
 
-function detailsOf(task: Task, isRemote: boolean): TaskDetails {
+function detailsOf(deps: OptexityDeps, task: Task, isRemote: boolean): TaskDetails {
   return {
     user_id: task.user_id,
     recording_id: task.recording_id,
@@ -119,5 +119,6 @@ function detailsOf(task: Task, isRemote: boolean): TaskDetails {
     max_retries: task.max_retries,
     allocated_at: new Date().toISOString(),
     remote: isRemote,
+    ...(task.callback_url === null ? {} : { sealed_callback: deps.seal(JSON.stringify(task.callback_url)) }),
   };
 }

@@ -6,7 +6,7 @@ import { readPayload } from "../../engine/payloads.ts";
 import type { FileStore } from "../../files/store.ts";
 import type { BuiltBody } from "../../webhooks/delivery-kind.ts";
 import { MultipartFile, type Packed } from "./archive.ts";
-import { descriptorType, type ReportDescriptor } from "./reports.ts";
+import { type CallbackDescriptor, type Descriptor, descriptorType, type ReportDescriptor } from "./reports.ts";
 
 export type ReportBuilderOptions = {
   sql: Sql;
@@ -15,6 +15,8 @@ export type ReportBuilderOptions = {
   nodeId: string;
   /** For bodies while they are sent. */
   directory: string;
+  /** What was sealed; null when no key of this node opens it. */
+  open(sealed: string): string | null;
 };
 
 const screenshotBytesMax = 32 * 1_048_576;
@@ -24,7 +26,8 @@ export function createReportBuilder(options: ReportBuilderOptions) {
   return async (due: DueDelivery, signal: AbortSignal): Promise<BuiltBody | null> => {
     if (due.contentType !== descriptorType)
       return { contentType: due.contentType, body: due.body, close: async () => undefined };
-    const descriptor: ReportDescriptor = JSON.parse(due.body);
+    const descriptor: Descriptor = JSON.parse(due.body);
+    if (descriptor.report === "initiate_callback") return callbackBody(options, descriptor);
     const payload = await readPayload(options.sql, descriptor.payload_id);
     if (payload === null || payload.cleaned) return null;
     if (options.files.kind === "local" && payload.nodeId !== null && payload.nodeId !== options.nodeId)
@@ -41,6 +44,16 @@ export async function sweepReports(directory: string, olderThanMs: number): Prom
     const found = await stat(join(directory, name)).catch(() => null); // Another process may be as quick.
     if (found !== null && Date.now() - found.mtimeMs > olderThanMs) await rm(join(directory, name), { force: true });
   }
+}
+
+function callbackBody(
+  { open }: ReportBuilderOptions,
+  { task_id, endpoint_name, sealed_callback }: CallbackDescriptor,
+): BuiltBody {
+  const callback = open(sealed_callback);
+  if (callback === null) throw new Error("the callback was sealed with a key that this node does not have");
+  const body = { task_id, endpoint_name, callback_url: JSON.parse(callback) as unknown };
+  return { contentType: "application/json", body: JSON.stringify(body), close: async () => undefined };
 }
 
 async function outputBody(files: FileStore, descriptor: ReportDescriptor): Promise<BuiltBody> {

@@ -52,6 +52,7 @@ function readTask(checks: FieldChecks): Task {
     created_at: readMoment(checks, "created_at"),
     max_retries: checks.integer("max_retries", 0, retriesMost) ?? maxRetriesUsual,
     api_key: readKey(checks),
+    callback_url: isFields(fields.callback_url) ? fields.callback_url : null,
   };
 }
 

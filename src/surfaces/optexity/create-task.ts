@@ -45,5 +45,6 @@ export function createTask(inference: InferenceRequest, bodyText: string, userId
     created_at: new Date().toISOString(),
     max_retries: maxRetriesUsual,
     api_key: null,
+    callback_url: null,
   };
 }

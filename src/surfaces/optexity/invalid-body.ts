@@ -9,7 +9,7 @@ export type BodyProblem = {
 
 const problemsMax = 100;
 const inputCharsMax = 2_000;
-const secretNames: ReadonlySet<string> = new Set(["secure_parameters", "api_key"]);
+const secretNames: ReadonlySet<string> = new Set(["secure_parameters", "api_key", "callback_url"]);
 
 /** The 422 of FastAPI: `{"detail": [...]}`. */
 export function invalidBody(problems: BodyProblem[]): Response {

@@ -11,9 +11,21 @@ export type ReportUrls = {
   saveOutputData: string;
   saveDownloads: string;
   saveTrajectory: string;
+  initiateCallback: string;
 };
 
-/** A report whose body consists of files, as it is stored until it is sent. */
+/** A report whose body is made when it is sent, as it is stored until then. */
+export type Descriptor = ReportDescriptor | CallbackDescriptor;
+
+/** Of a callback, whose secrets are opened for its body alone. */
+export type CallbackDescriptor = {
+  report: "initiate_callback";
+  task_id: string;
+  endpoint_name: unknown;
+  sealed_callback: string;
+};
+
+/** Of one whose body consists of files. */
 export type ReportDescriptor = {
   report: "save_output_data" | "save_downloads" | "save_trajectory";
   task_id: string;
@@ -27,20 +39,38 @@ export type ReportDescriptor = {
 
 export const descriptorType = "application/x-fairlead-report";
 
-/** What the control plane is told: the start, then the end, the output, the downloads and the trajectory, in the document's order. */
+/** What the control plane is told: the start, then the end, the output, the downloads, the trajectory and the callback, in the document's order. */
 export function createReportRender(urls: ReportUrls, child: ChildIdentity): Render {
   return (event, job) => {
     if (event === "started") return json(urls.startTask, startedBody(job));
     if (event === "output") return [];
     const told = [json(urls.completeTask, completedBody(job, child))];
     const left = leftBy(job);
-    if (left === null) return told;
-    if (left.output_data.length > 0 || left.final_screenshot !== null) told.push(outputReport(urls, left));
-    if (left.downloads.length > 0 || left.screenshots.length > 0)
-      told.push(filesReport(urls.saveDownloads, "save_downloads", left));
-    told.push(filesReport(urls.saveTrajectory, "save_trajectory", left));
-    return told;
+    if (left !== null) told.push(...resultReports(urls, left));
+    return [...told, ...callbackReports(urls, job)];
   };
+}
+
+function resultReports(urls: ReportUrls, left: Omit<ReportDescriptor, "report">): Told[] {
+  const told: Told[] = [];
+  if (left.output_data.length > 0 || left.final_screenshot !== null) told.push(outputReport(urls, left));
+  if (left.downloads.length > 0 || left.screenshots.length > 0)
+    told.push(filesReport(urls.saveDownloads, "save_downloads", left));
+  told.push(filesReport(urls.saveTrajectory, "save_trajectory", left));
+  return told;
+}
+
+/** Whoever stopped a task needs no word of it, so a cancelled one calls nobody back, as in the original. */
+function callbackReports(urls: ReportUrls, { id, status, details }: JobView): Told[] {
+  const { sealed_callback: sealed, endpoint_name } = details;
+  if (typeof sealed !== "string" || status === "cancelled") return [];
+  const descriptor: CallbackDescriptor = {
+    report: "initiate_callback",
+    task_id: id,
+    endpoint_name,
+    sealed_callback: sealed,
+  };
+  return [{ url: urls.initiateCallback, contentType: descriptorType, body: JSON.stringify(descriptor) }];
 }
 
 function startedBody(job: JobView): Record<string, unknown> {

@@ -32,6 +32,8 @@ export type Task = InferenceRequest & {
   max_retries: number;
   /** Of the control plane that has sent it. */
   api_key: string | null;
+  /** Whom the control plane is to tell of the end, in its own form; it holds secrets. */
+  callback_url: Record<string, unknown> | null;
 };
 
 export type TaskStatus = "queued" | "allocated" | "running" | "success" | "failed" | "cancelled";

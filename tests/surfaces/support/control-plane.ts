@@ -9,7 +9,14 @@ export type Report = {
 };
 type Answer = (request: Request) => Response | Promise<Response>;
 
-const endpoints = ["start_task", "complete_task", "save_output_data", "save_downloads", "save_trajectory"];
+const endpoints = [
+  "start_task",
+  "complete_task",
+  "save_output_data",
+  "save_downloads",
+  "save_trajectory",
+  "initiate_callback",
+];
 
 /** A control plane that makes tasks as it is told and keeps what it is told of them. */
 export class StubControlPlane implements AsyncDisposable {
