@@ -5,7 +5,9 @@ import { automationRows } from "./rows-automations.ts";
 import { chainRows } from "./rows-chains.ts";
 import { functionRows } from "./rows-functions.ts";
 import { memoryRows } from "./rows-memory.ts";
+import { nodeRows } from "./rows-nodes.ts";
 import { scriptRows } from "./rows-scripts.ts";
+import { sseRows } from "./rows-sse.ts";
 import { startRows } from "./rows-start.ts";
 
 /*
@@ -19,6 +21,8 @@ const groups: Record<string, (rounds: number, seconds: number) => Promise<Row[]>
   memory: () => memoryRows(),
   chains: (rounds) => chainRows(rounds),
   automations: (rounds) => automationRows(rounds),
+  sse: sseRows,
+  nodes: nodeRows,
 };
 
 const words = Bun.argv.slice(2);

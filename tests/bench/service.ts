@@ -7,15 +7,16 @@ export type BenchService = { url: string; pid: number; readyMs: number; dataDir:
 const root = join(import.meta.dir, "../..");
 const readyTimeoutMs = 60_000;
 
-/** The service as a user starts it: a process of its own with its embedded Postgres. */
+/** The service as a user starts it: a process of its own, with its embedded Postgres unless it is given another. */
 export async function startBenchService(
   environment: Record<string, string> = {},
   keep?: string,
+  words: readonly string[] = [],
 ): Promise<BenchService> {
   const dataDir = keep ?? (await mkdtemp(join(tmpdir(), "fairlead-bench-")));
   const port = freePort();
   const startedAt = performance.now();
-  const child = Bun.spawn([process.execPath, join(root, "src/main.ts"), "serve"], {
+  const child = Bun.spawn([process.execPath, join(root, "src/main.ts"), "serve", ...words], {
     cwd: root,
     env: {
       PATH: Bun.env["PATH"] ?? "",

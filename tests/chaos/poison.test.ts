@@ -8,11 +8,10 @@ test("jobs that kill their node stop after three runs, and those beside them rea
   await using database = await openOwnDatabase();
   const report = await runCampaign({
     ...{ database, seed: 8, nodes: 3, leaseS: 3, callers: 4, pauseMs: 40, skewsS: [0] },
-    plan: ["poison", "poison", "poison"],
+    plan: ["poison", "poison"],
   });
-  console.log(JSON.stringify(report));
   expect(faultsIn(report)).toEqual([]);
-  expect(report.poisons).toEqual({ submitted: 3, stopped: 3, runs: 9 });
+  expect(report.poisons).toEqual({ submitted: 2, stopped: 2, runs: 6 });
   expect(report.ended).toBeGreaterThan(0);
   expect(report.accepted).toBeGreaterThan(20);
 });

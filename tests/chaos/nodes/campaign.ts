@@ -164,7 +164,7 @@ async function untilStopped(cluster: ClusterNodes, random: Random, id: string): 
     );
     return job?.status === "failed";
   };
-  await until(`${id} is stopped`, look, { withinMs: 60_000, everyMs: 200 });
+  await until(`${id} is stopped`, look, { withinMs: 150_000, everyMs: 200 });
 }
 
 async function untilSettled(sql: Sql, journal: Journal, { poisons }: State): Promise<void> {
