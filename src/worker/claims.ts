@@ -128,7 +128,9 @@ export class Claims {
     let used = 0;
     const sinceMs = performance.now();
     try {
-      const nodes = pool.courtesy.nodes(engine.view.idlePeers[pool.queue]);
+      // Whether others fulfil a need is not known here.
+      const isForAll = drawn.every(({ queue }) => queue === pool.queue);
+      const nodes = isForAll ? pool.courtesy.nodes(engine.view.idlePeers[pool.queue]) : 1;
       const found = await claim(
         engine,
         drawn.map(({ queue }) => queue),

@@ -5,17 +5,20 @@ import type { PeerSlots } from "../engine/context.ts";
 const courtesyMs = 100;
 /** How long after a claim that took its share the rest is left. Shorter, so that whom newcomers are left to can take them all. */
 const pauseMs = 20;
-/** Short work is over before its going elsewhere would have paid: it counts as being there for this long. */
+/** Shorter work is over before its going elsewhere would have paid: it is kept. */
+const shortMs = 20;
+/** What was left to others counts as being there for at least this long. */
 const awayMinMs = 50;
 /** Peers that let work lie have less to give than they said: for how long they are not counted on, doubled while they go on so. */
 const distrustMs = 2_000;
 const distrustMaxMs = 30_000;
+const targetsMax = 1_000;
 
 /**
  * Keeps a node that is given work from doing all of it while others have nothing to do. As long as they are less busy,
  * newcomers are left to them; and of what waits a claim takes its share, and leaves the rest to them for a moment. How busy they are
  * is known from their last renewal, plus what was left to them since, minus what should be done by now: so a node that
- * gives much away soon stops, and short work hardly leaves at all. Times are those of `performance.now()`.
+ * gives much away soon stops. Work that is short is not shared at all: handing it on takes longer. Times are those of `performance.now()`.
  */
 export class Courtesy {
   /** When each task was left to others, oldest first. */
@@ -25,16 +28,20 @@ export class Courtesy {
   #tookShare = false;
   #distrustUntilMs = -distrustMaxMs;
   #distrustMs = distrustMs;
-  #meanRunMs = awayMinMs;
+  /** How long runs take of late: those of a target, and all. */
+  readonly #meanMs = new Map<string, number>();
+  #meanOfAllMs = awayMinMs;
 
-  /** Whether a newcomer is to be left to `peers`, which counts it as theirs. */
-  leaves(peers: PeerSlots | undefined, used: number, limit: number): boolean {
+  /** Whether a newcomer for `target` is to be left to `peers`, which counts it as theirs. */
+  leaves(target: string, peers: PeerSlots | undefined, used: number, limit: number): boolean {
     if (peers === undefined || !this.#trusts) return false;
+    const meanMs = this.#meanMs.get(target) ?? awayMinMs;
+    if (meanMs < shortMs) return false;
     const now = performance.now();
     // A renewal tells of what has arrived there by now.
     if (peers !== this.#seen) this.#left = this.#left.filter((at) => now - at < courtesyMs);
     this.#seen = peers;
-    const goneBefore = now - Math.max(awayMinMs, this.#meanRunMs);
+    const goneBefore = now - Math.max(awayMinMs, meanMs);
     while ((this.#left[0] ?? now) < goneBefore) this.#left.shift();
     const theirs = peers.used + this.#left.length;
     if (theirs >= peers.limit || used / limit <= theirs / peers.limit) return false;
@@ -45,7 +52,8 @@ export class Courtesy {
 
   /** Among how many nodes, this one counted, the next claim shares what waits. What others have let lie is not shared again. */
   nodes(peers: PeerSlots | undefined): number {
-    return peers === undefined || this.#tookShare || !this.#trusts ? 1 : 1 + peers.nodes;
+    const shares = this.#meanOfAllMs >= shortMs && !this.#tookShare && this.#trusts;
+    return peers === undefined || !shares ? 1 : 1 + peers.nodes;
   }
 
   /** A claim is over. When it took its share, the rest is left to others for a moment. */
@@ -74,11 +82,17 @@ export class Courtesy {
   }
 
   /** A run on this node took so long. */
-  learn(ms: number): void {
-    this.#meanRunMs += (ms - this.#meanRunMs) / 8;
+  learn(target: string, ms: number): void {
+    if (this.#meanMs.size >= targetsMax && !this.#meanMs.has(target)) this.#meanMs.clear();
+    this.#meanMs.set(target, smoothed(this.#meanMs.get(target) ?? ms, ms));
+    this.#meanOfAllMs = smoothed(this.#meanOfAllMs, ms);
   }
 
   get #trusts(): boolean {
     return performance.now() >= this.#distrustUntilMs;
   }
+}
+
+function smoothed(before: number, ms: number): number {
+  return before + (ms - before) / 8;
 }

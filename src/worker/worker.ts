@@ -119,7 +119,8 @@ export class Worker implements FastLane {
     if (!this.offers(requires) || !this.#options.canRun(pool.runner.name, target)) return false;
     if (inPlaceOf !== undefined && this.#running.handOn(inPlaceOf, pool.runner)) return true;
     if (freeSlots(pool) <= 0) return false;
-    if (inPlaceOf === undefined && this.#leavesToPeers(pool)) return false;
+    // Whether they are what is asked for is not known here.
+    if (inPlaceOf === undefined && requires === null && this.#leavesToPeers(pool, target)) return false;
     this.#take(pool);
     return true;
   }
@@ -246,8 +247,8 @@ export class Worker implements FastLane {
     return this.offers(requires) && (target === null || this.#options.canRun(runner, target));
   }
 
-  #leavesToPeers(pool: Pool): boolean {
-    return pool.courtesy.leaves(this.#options.engine.view.idlePeers[pool.queue], pool.used, pool.limit);
+  #leavesToPeers(pool: Pool, target: string): boolean {
+    return pool.courtesy.leaves(target, this.#options.engine.view.idlePeers[pool.queue], pool.used, pool.limit);
   }
 
   #wakeNow(pool: Pool, queue: string): void {
@@ -279,7 +280,7 @@ export class Worker implements FastLane {
     const files = this.#files.get(task.runner);
     const sinceMs = performance.now();
     const onFree = () => {
-      pool.courtesy.learn(performance.now() - sinceMs);
+      pool.courtesy.learn(pool.queue === "script" ? "" : task.target, performance.now() - sinceMs);
       this.#give(pool);
     };
     await this.#running.execute(task, { runner: pool.runner, files, onFree });
