@@ -28,8 +28,9 @@ export async function claim(
     const admitted = messages.length === 0 ? [] : await admit(tx, messages);
     const all = admitted.length === 0 ? [] : await begin(engine, tx, admitted);
     const { rows: begun, passed } = await passOn(engine, tx, all, admitted);
-    for (const { webhook, is_first, job_id } of begun)
-      if (webhook?.includes('"started"') && is_first) await deliveryOnStart(engine, tx, job_id, webhook);
+    const told = begun.filter(({ webhook, is_first }) => webhook?.includes('"started"') && is_first);
+    for (const { webhook, job_id } of told) await deliveryOnStart(engine, tx, job_id, webhook ?? "");
+    if (told.length > 0) await tx.unsafe("SET LOCAL synchronous_commit TO DEFAULT");
     await announce(
       engine,
       tx,

@@ -126,13 +126,14 @@ export class Queue {
 /**
  * What pg-boss's `fetch` selects, deleted at once. Its own `fetch` marks every message active before `deleteJob` removes it:
  * twice the writes, for a state that nobody sees inside our transaction. The order and the conditions are those of 12.35.0.
+ * The commit does not wait for the disk: a claim that is lost with the database's machine leaves the messages where they were.
  */
 const takeSql = `
 DELETE FROM ${queueSchema}.job WHERE name = $1 AND id = ANY (ARRAY(
   SELECT id FROM ${queueSchema}.job
   WHERE name = $1 AND state < 'active' AND NOT blocked AND start_after <= now()
   ORDER BY priority DESC, created_on LIMIT $2 FOR UPDATE SKIP LOCKED))
-RETURNING id, data, priority AS p, created_on::text AS at`;
+RETURNING id, data, priority AS p, created_on::text AS at, (SELECT set_config('synchronous_commit', 'off', true)) AS flush`;
 
 /**
  * First who would be next, over all queues, as many as all nodes could take; then of each queue as many as are among
