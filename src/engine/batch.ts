@@ -53,7 +53,7 @@ export function createBatcher<In, Out>(
 
   /** Callers that come again when they are answered would gather in one group, and database and server wait for each other in turn. */
   function fairShare(): number {
-    return Math.ceil((waiting.length + writing) / writersMax);
+    return Math.ceil((waiting.length + writing) / writers);
   }
 
   return {
