@@ -6,7 +6,7 @@ import { type SandboxDriver, fixedLimits, type SandboxRun, type SandboxSpec } fr
 import type { Machine } from "./machine.ts";
 import { isolationChecks, limitChecks } from "./probe.ts";
 import { probeHere } from "./probe-here.ts";
-import { childrenOf, descendantsOf, processesTagged } from "./processes.ts";
+import { descendantsOf, onlyChildOf, processesTagged } from "./processes.ts";
 import { isTimeout, sandboxRun } from "./run.ts";
 import { spawnFirst } from "./spawn.ts";
 import { runToken } from "./tag.ts";
@@ -57,7 +57,7 @@ function start(options: BwrapOptions, files: BwrapFiles, spec: SandboxSpec): San
     return sandboxRun(spawned, {
       find: (freshness) =>
         spawned.hasExited() ? processesTagged(token, freshness) : descendantsOf(spawned.pid, freshness),
-      waiting: async () => (await childrenOf(spawned.pid))[0] ?? null,
+      waiting: () => onlyChildOf(spawned.pid),
       isWrapper: isTimeout,
     });
   } finally {

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { type Freshness, readEach, sharedScan } from "./process-scan.ts";
 import { tokenStart, tokenVariable } from "./tag.ts";
 
+const nextNumbers = 16;
 const scanParents = sharedScan(async () => pidsBy(await readEach(parentOf)));
 const scanOwners = sharedScan(async () => pidsBy(await readEach(ownerOf)));
 const scanTokens = sharedScan(() => readEach(tokensOf));
@@ -18,8 +19,12 @@ export async function descendantsOf(pid: number, freshness: Freshness = "now"): 
   return found;
 }
 
-export async function childrenOf(pid: number): Promise<number[]> {
-  return (await childLists("now"))(pid);
+/** The one child of a process that has just made it; null when there is none. */
+export async function onlyChildOf(pid: number): Promise<number | null> {
+  // Numbers are given in turn: to ask the next few costs nothing beside asking everybody.
+  if (!kernelListsChildren())
+    for (let next = pid + 1; next <= pid + nextNumbers; next++) if (parentOf(next) === pid) return next;
+  return (await childLists("now"))(pid)[0] ?? null;
 }
 
 /** Processes whose arguments or environment carry a token that starts with `prefix`; never this process itself. */
