@@ -32,11 +32,17 @@ export function isOffered(requires: Requires | null, place: Place): boolean {
 
 /**
  * What a node must know to run this task: the name of a function, container or automation. Empty where it need not know
- * any: scripts, and automations that come with the job.
+ * any: scripts, and automations that come with the job. `options` are the task's, or their JSON.
  */
-export function knownTarget(runner: RunnerName, target: string, options: { automation?: unknown } | null): string {
-  const isBrought = runner === "automation" && options?.automation != null;
-  return runner === "script" || isBrought ? "" : target;
+export function knownTarget(
+  runner: RunnerName,
+  target: string,
+  options: { automation?: unknown } | string | null | undefined,
+): string {
+  if (runner === "script") return "";
+  if (runner !== "automation") return target;
+  const read = typeof options === "string" ? (JSON.parse(options) as { automation?: unknown }) : options;
+  return read?.automation == null ? target : "";
 }
 
 /** The runner whose slots a queue is for: its own name, or what stands in front of the need. */

@@ -43,9 +43,8 @@ export async function queueNext(
 
 /** Whether this node takes the link on at once; it then has a slot for it, the one of `task` if that still has it. */
 export function startsHere(engine: Engine, task: Claimed, link: Link): boolean {
-  const options = link.options === null ? null : (JSON.parse(link.options) as { automation?: unknown });
   const requires = link.requires === null ? null : (JSON.parse(link.requires) as Requires);
-  const target = knownTarget(link.runner, link.target, options);
+  const target = knownTarget(link.runner, link.target, link.options);
   return engine.lane?.reserve(link.runner, target, { requires, inPlaceOf: task.runId }) === true;
 }
 

@@ -1,9 +1,13 @@
 import type { Runs } from "../db/client.ts";
 import type { Message, Put } from "../queue/boss.ts";
+import { EngineError } from "../errors.ts";
 import type { RunnerName } from "../runners/contract.ts";
 import { equippedSql, knowsSql } from "./able.ts";
+import { databaseNowMs } from "./clock.ts";
 import type { Engine } from "./context.ts";
-import { knownTarget, type Need, needQueue, type Requires } from "./needs.ts";
+import { knownTarget, type Need, needQueue, type Requires, runnerOfQueue } from "./needs.ts";
+
+const againAfterMs = 5_000;
 
 /** What a claim has just begun, as far as it matters whether this node can run it. */
 export type Begun = {
@@ -34,12 +38,14 @@ export async function passOn<Row extends Begun>(
   const before = await readBefore(engine, misplaced);
   const leaving = misplaced.filter((misfit) => misfit.isElsewhere || before.get(placeOf(misfit.row))?.isKnown === true);
   if (leaving.length === 0) return { rows: begun, passed: [] };
-  await engine.needs.ensure(leaving.map(({ need }) => need));
-  await giveBack(tx, leaving, before);
+  const hasQueues = await engine.needs.ensure(leaving.map(({ need }) => need)).then(() => true, tooMany);
+  await giveBack(tx, leaving, before, hasQueues);
   const claimed = new Map(
     messages.map((message) => [placeOf({ job_id: message.jobId, index: message.task }), message]),
   );
-  const passed = leaving.map((misfit) => messageOf(misfit, claimed.get(placeOf(misfit.row))));
+  const passed = leaving
+    .map((misfit) => messageOf(misfit, claimed.get(placeOf(misfit.row))))
+    .map((message) => (hasQueues ? message : delayed(engine, message)));
   await engine.queue.put(tx, passed);
   const gone = new Set(leaving.map(({ row }) => row.run_id));
   return { rows: begun.filter((row) => !gone.has(row.run_id)), passed };
@@ -51,9 +57,8 @@ type Misfit = { row: Begun; need: Need; known: string; isElsewhere: boolean };
 function misfitOf(engine: Engine, row: Begun): Misfit | null {
   const { lane } = engine;
   if (lane === null) return null;
-  const options = row.options === null ? null : (JSON.parse(row.options) as { automation?: unknown });
   const requires = row.requires === null ? null : (JSON.parse(row.requires) as Requires);
-  const known = knownTarget(row.runner, row.target, options);
+  const known = knownTarget(row.runner, row.target, row.options);
   const isKnown = lane.canRun(row.runner, known);
   const isElsewhere = !lane.offers(requires);
   if (isKnown && !isElsewhere) return null;
@@ -87,14 +92,19 @@ FROM json_to_recordset($1::text::json) AS x(j text, t int, r text, k text)
 JOIN jobs j ON j.id = x.j JOIN tasks k ON k.job_id = x.j AND k.index = x.t`;
 
 /** The turn stays: the message of this one was taken in the same transaction. */
-async function giveBack(tx: Runs, leaving: readonly Misfit[], before: ReadonlyMap<string, Before>): Promise<void> {
+async function giveBack(
+  tx: Runs,
+  leaving: readonly Misfit[],
+  before: ReadonlyMap<string, Before>,
+  hasQueues: boolean,
+): Promise<void> {
   const rows = leaving.map(({ row, need }) => {
     const was = before.get(placeOf(row));
     return {
       j: row.job_id,
       t: row.index,
       r: row.run_id,
-      q: needQueue(need),
+      q: hasQueues ? needQueue(need) : null,
       s: was?.status ?? "queued",
       js: was?.job_started,
       ts: was?.task_started,
@@ -107,7 +117,7 @@ const giveBackSql = `
 WITH x AS (
   SELECT * FROM json_to_recordset($1::text::json) AS x(j text, t int, r uuid, q text, s text, js timestamptz, ts timestamptz)
 ), back AS (
-  UPDATE tasks k SET status = 'queued', run_id = NULL, node_id = NULL, started_at = x.ts, attempt = attempt - 1, need = x.q
+  UPDATE tasks k SET status = 'queued', run_id = NULL, node_id = NULL, started_at = x.ts, attempt = attempt - 1, need = coalesce(x.q, k.need)
   FROM x WHERE k.job_id = x.j AND k.index = x.t AND k.run_id = x.r
   RETURNING k.job_id, x.r, x.s, x.js
 ), job AS (
@@ -120,6 +130,16 @@ function messageOf({ row, need }: Misfit, claimed: Message | undefined): Put {
   const { job_id: jobId, index: task, turn, priority } = row;
   const key = claimed?.concurrency === undefined ? {} : { concurrency: claimed.concurrency };
   return { queue: needQueue(need), jobId, task, turn, priority, ...key };
+}
+
+/** While there are too many needs for one more, the work comes by again later, where another node may see it first. */
+function delayed(engine: Engine, message: Put): Put {
+  return { ...message, queue: runnerOfQueue(message.queue), startAt: new Date(databaseNowMs(engine) + againAfterMs) };
+}
+
+function tooMany(fault: unknown): false {
+  if (fault instanceof EngineError && fault.code === "queue_full") return false;
+  throw fault;
 }
 
 function placeOf({ job_id, index }: { job_id: string; index: number }): string {

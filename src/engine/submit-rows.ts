@@ -55,7 +55,7 @@ function laneFor(engine: Engine, submission: Submission, first: TaskSpec): FastL
   if (submission.concurrency !== undefined) return null;
   // Whoever wants to be told of the start is told by the claim.
   if (submission.webhook?.events.includes("started") === true) return null;
-  const target = knownTarget(first.runner, first.target, first.options ?? null);
+  const target = knownTarget(first.runner, first.target, first.options);
   return engine.lane.reserve(first.runner, target, { requires: first.requires ?? null }) ? engine.lane : null;
 }
 

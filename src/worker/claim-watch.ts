@@ -22,6 +22,8 @@ export class ClaimWatch {
   readonly #log: Log;
   readonly #times: WatchTimes;
   #complaint: string | null = null;
+  /** Since when work has been seen to lie. */
+  #seenAtMs: number | null = null;
   #pauseMs: number;
   #retryAtMs = 0;
   /** Since when it is let try; null while it is well, or barred. */
@@ -52,7 +54,9 @@ export class ClaimWatch {
   judge(overdue: readonly string[]): void {
     const now = performance.now();
     if (this.#complaint === null) {
-      if (overdue.length > 0) this.#complain(overdue, now);
+      // A process that was frozen finds work that is overdue, and has only to take it.
+      this.#seenAtMs = overdue.length === 0 ? null : (this.#seenAtMs ?? now);
+      if (this.#seenAtMs !== null && now - this.#seenAtMs >= this.#times.patienceMs / 3) this.#complain(overdue, now);
     } else if (this.#trialSinceMs !== null) this.#judgeTrial(this.#trialSinceMs, overdue, now);
     else if (now >= this.#retryAtMs) {
       this.#trialSinceMs = now;
@@ -63,6 +67,7 @@ export class ClaimWatch {
   #complain(overdue: readonly string[], now: number): void {
     const seconds = Math.round(this.#times.patienceMs / 1_000);
     this.#complaint = `has taken nothing of ${overdue.join(", ")} for ${seconds} s though work waits there`;
+    this.#seenAtMs = null;
     this.#log.error("this node claims nothing: it begins no work until it can", { queues: overdue });
     this.#bar(now);
   }

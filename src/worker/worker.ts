@@ -140,6 +140,7 @@ export class Worker implements FastLane {
     for (const pool of this.#pools.values()) {
       const mine = needs.filter((need) => need.runner === pool.queue && this.#fulfils(need));
       if (mine.length > 0 || pool.sources.length > 1) setSources(pool, mine);
+      if (hasBacklog(pool)) void this.#claims.pump(pool);
     }
   }
 

@@ -149,6 +149,23 @@ describe("a job that asks for a tag or a region", () => {
     await split.stop();
   });
 
+  test("is passed on where an older version of this program has put it", async () => {
+    const { id } = await plain.submitter.submit({ ...asking(gpu, "echo"), held: true });
+    await database.sql`UPDATE tasks SET need = NULL, queued_at = now() WHERE job_id = ${id}`;
+    await database.sql`UPDATE jobs SET held = false WHERE id = ${id}`;
+    await whileFull(rich, async () => {
+      await plain.queue.put(database.sql, [{ queue: "function", jobId: id, task: 0, turn: 1, priority: 1 }]);
+      plain.worker.wake("function");
+      await until(
+        "it is in line",
+        async () => (await messagesIn(needQueue({ runner: "function", target: null, requires: gpu }))) === 1,
+      );
+      expect(await historyOf(database.sql, id)).toEqual(["status queued"]);
+    });
+    await becomes(id, "succeeded");
+    expect(plain.runner.started).toEqual([]);
+  });
+
   test("begins as soon as such a node comes", async () => {
     const { id } = await plain.submitter.submit(asking({ tags: ["late"] }, "echo"));
     await until("it waits", async () => (await reasonOf(id)) === "no node with tag late");
@@ -179,7 +196,7 @@ describe("work of a target that only one node knows", () => {
   test("comes in the order of its priority among all that its node may run", async () => {
     await whileFull(rich, async () => {
       const started: string[] = [];
-      await plain.worker.pause();
+      plain.worker.pause();
       const jobs = [
         asking(gpu, "echo", 5),
         jobOf({ target: "echo", priority: 3 }),
@@ -224,6 +241,26 @@ describe("a need", () => {
     await becomes(again.id, "succeeded");
     await retry(fresh.engine, id);
     await becomes(id, "succeeded");
+  });
+
+  test("that is one too many leaves work that is passed on in the common queue, for later", async () => {
+    await whileFull(rich, async () => {
+      plain.worker.pause();
+      await database.sql`DELETE FROM needs WHERE target = 'only'`;
+      await database.sql`INSERT INTO needs (queue, runner) SELECT 'function/filler-' || n, 'function' FROM generate_series(1, 500) n`;
+      await using fresh = await openNode(database.address, { nodeId: "fresh", functions: ["echo"] });
+      const { id } = await rich.submitter.submit(jobOf({ target: "only" }));
+      const isDelayed = async () =>
+        (
+          await database.sql`SELECT 1 FROM pgboss.job WHERE name = 'function' AND data->>'j' = ${id} AND start_after > now()`
+        ).length === 1;
+      await until("it comes by again later", isDelayed);
+      expect(fresh.runner.started).toEqual([]);
+      expect(await historyOf(database.sql, id)).toEqual(["status queued"]);
+      await database.sql`DELETE FROM needs WHERE queue LIKE 'function/filler-%'`;
+      await cancel(plain.engine, id);
+      plain.worker.resume();
+    });
   });
 
   test("too many, of different kinds, are refused", async () => {
