@@ -8,7 +8,16 @@ setDefaultTimeout(240_000);
 test.skipIf(!canSkewClocks)("three nodes whose clocks are hours and days apart lose nothing", async () => {
   await using database = await openOwnDatabase();
   const report = await runCampaign({
-    ...{ database, seed: 7, nodes: 3, leaseS: 3, callers: 4, pauseMs: 60, skewsS: [-86_400, -3_600, 3_600, 86_400] },
+    ...{
+      database,
+      seed: 7,
+      nodes: 3,
+      leaseS: 3,
+      betweenFaultsMs: 900,
+      callers: 4,
+      pauseMs: 60,
+      skewsS: [-86_400, -3_600, 3_600, 86_400],
+    },
     plan: ["kill", "freeze", "drain", "kill"],
   });
   expect(faultsIn(report)).toEqual([]);

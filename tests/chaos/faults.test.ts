@@ -7,7 +7,7 @@ setDefaultTimeout(240_000);
 test("three nodes that are killed, frozen, drained and cut off under load, with their Postgres killed, lose nothing", async () => {
   await using database = await openOwnDatabase();
   const report = await runCampaign({
-    ...{ database, seed: 6, nodes: 3, leaseS: 3, callers: 4, pauseMs: 60, skewsS: [0] },
+    ...{ database, seed: 6, nodes: 3, leaseS: 3, betweenFaultsMs: 900, callers: 4, pauseMs: 60, skewsS: [0] },
     plan: ["kill", "cut", "freeze", "postgres", "drain", "half-open", "stalled"],
   });
   expect(faultsIn(report)).toEqual([]);

@@ -26,6 +26,8 @@ if (!(minutes > 0) || !Number.isInteger(nodes) || nodes < 3 || !Number.isInteger
   throw new Error("usage: bun run chaos --minutes <more than 0> --nodes <3 or more> --seed <a number>");
 
 const leaseS = 5;
+/** Denser ones hit the same job three times now and then, which is then given up, as was promised. */
+const betweenFaultsMs = 3_000;
 const shownMost = 30;
 const skewsS = canSkewClocks ? [0, 0, -86_400, -3_600, 3_600, 86_400] : [0];
 
@@ -39,7 +41,18 @@ async function main(): Promise<number> {
   try {
     await using database = await openOwnDatabase();
     const plan = { kinds: faultKinds, ms: minutes * 60_000 };
-    const options = { database, seed, nodes, leaseS, callers: 6, pauseMs: 60, skewsS, plan, onProgress };
+    const options = {
+      database,
+      seed,
+      nodes,
+      leaseS,
+      betweenFaultsMs,
+      callers: 6,
+      pauseMs: 60,
+      skewsS,
+      plan,
+      onProgress,
+    };
     const report = await runCampaign(options);
     print(report);
     const weak = await withoutFence();

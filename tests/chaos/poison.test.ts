@@ -7,7 +7,7 @@ setDefaultTimeout(240_000);
 test("jobs that kill their node stop after three runs, and those beside them reach their ends", async () => {
   await using database = await openOwnDatabase();
   const report = await runCampaign({
-    ...{ database, seed: 8, nodes: 3, leaseS: 3, callers: 4, pauseMs: 40, skewsS: [0] },
+    ...{ database, seed: 8, nodes: 3, leaseS: 3, betweenFaultsMs: 900, callers: 4, pauseMs: 40, skewsS: [0] },
     plan: ["poison", "poison"],
   });
   expect(faultsIn(report)).toEqual([]);

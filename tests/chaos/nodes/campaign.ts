@@ -15,6 +15,8 @@ export type CampaignOptions = {
   callers: number;
   /** Mean pause of a caller between two submits. */
   pauseMs: number;
+  /** Mean pause between two of what is done. */
+  betweenFaultsMs: number;
   /** What is done, in this order; or what is picked from for so long. */
   plan: readonly FaultKind[] | { kinds: readonly FaultKind[]; ms: number };
   /** Seconds that clocks are off, of which each start of a node picks one. */
@@ -37,7 +39,6 @@ export type CampaignReport = Audit & {
 };
 
 const kinds: Kind[] = ["nap", "nap", "talk", "sync", "flaky", "keyed", "talk", "cancelled"];
-const betweenFaultsMs = { least: 300, most: 1_500 };
 const settleWithinMs = 120_000;
 const reviveEveryMs = 200;
 const tellEveryMs = 30_000;
@@ -93,7 +94,7 @@ async function disturb(
   journal: Journal,
   state: State,
 ): Promise<void> {
-  const { leaseS, database, plan, onProgress } = options;
+  const { leaseS, database, plan, betweenFaultsMs, onProgress } = options;
   const since = performance.now();
   const going = new Set<Promise<void>>();
   let poisoning = Promise.resolve();
@@ -101,7 +102,7 @@ async function disturb(
   const killPostgres = () => database.kill();
   let toldAtMs = since;
   for (let at = 0; "ms" in plan ? performance.now() - since < plan.ms : at < plan.length; at++) {
-    await Bun.sleep(random.between(betweenFaultsMs.least, betweenFaultsMs.most));
+    await Bun.sleep(random.between(0.3 * betweenFaultsMs, 1.7 * betweenFaultsMs));
     const kind = "ms" in plan ? random.pick(plan.kinds) : plan[at];
     // One stays for the load.
     await until("two nodes are well", () => cluster.quiet.length > 1, { withinMs: 120_000, everyMs: 50 });

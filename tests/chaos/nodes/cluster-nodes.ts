@@ -171,8 +171,9 @@ export class ClusterNodes {
   #heed(server: ServerProcess): void {
     for (const line of server.said()) {
       if (!line.includes('"level":"warn"') && !line.includes('"level":"error"')) continue;
-      const { level, event, fault } = JSON.parse(line);
-      const said = `${level}: ${event}${fault?.message === undefined ? "" : ` (${fault.message})`}`;
+      const { level, event, fault, error } = JSON.parse(line);
+      const why = fault ?? error;
+      const said = `${level}: ${event}${why === undefined ? "" : ` (${String(why.message ?? why).slice(0, 120)})`}`;
       this.complaints.set(said, (this.complaints.get(said) ?? 0) + 1);
     }
   }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { openDatabase, type Sql } from "../../../src/db/client.ts";
 import { startEmbedded } from "../../../src/db/embedded.ts";
-import { readPostmaster } from "../../../src/db/embeddedPostmaster.ts";
+import { isRunning, readPostmaster } from "../../../src/db/embeddedPostmaster.ts";
 import { install } from "../../../src/engine/install.ts";
 import { silentLog } from "../../../src/log.ts";
 import { scratchDirectory } from "../../lifecycle/server-process.ts";
@@ -29,7 +29,8 @@ export async function openOwnDatabase(): Promise<OwnDatabase> {
     sql: db.sql,
     kill() {
       const running = readPostmaster(join(dataDir, "postgres"));
-      if (running !== null) process.kill(running.pid, "SIGKILL");
+      // One that was killed a moment ago is not started again yet.
+      if (running !== null && isRunning(running.pid)) process.kill(running.pid, "SIGKILL");
     },
     async [Symbol.asyncDispose]() {
       await db.close();
