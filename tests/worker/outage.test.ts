@@ -137,6 +137,8 @@ test("a commit whose answer is lost is no job that runs for ever", async () => {
   node.runner.letGo(id ?? "");
   await becomes(id ?? "", "succeeded");
   const lost = crypto.randomUUID();
+  // The submission needs a connection that is there already, whoever else is using one.
+  await Promise.all(Array.from({ length: 10 }, () => node.db.sql`SELECT pg_sleep(0.1)`));
   proxy.swallow(true);
   const submitting = node.submitter.submit(jobOf({ id: lost })).catch(() => null);
   await until("it is written", async () => (await statusesOf(database.sql, lost)).length > 0);
