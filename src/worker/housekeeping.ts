@@ -23,6 +23,9 @@ const everyMsMin = 1_000;
 const stagingAgeMs = 86_400_000;
 const batchesMax = 1_000;
 const removalsAtOnce = 4;
+/** An object store that stumbles is asked again at once; one that is away, in an hour. */
+const removalTries = 3;
+const removalPauseMs = 500;
 
 /** Removes what is past its age, now and then, in bounded batches. Returns how to stop. */
 export function keepHouse(options: HousekeepingOptions): () => Promise<void> {
@@ -69,7 +72,7 @@ async function removeAll({ sql, files, log }: HousekeepingOptions, take: () => P
     if (ids.length === 0) break;
     const gone: number[] = [];
     const act = async (id: number) => {
-      await files.remove(id).then(
+      await removeOne(files, id).then(
         () => gone.push(id),
         (fault: unknown) => log.warn("the files of a payload could not be removed yet", { payload: id, fault }),
       );
@@ -79,4 +82,15 @@ async function removeAll({ sql, files, log }: HousekeepingOptions, take: () => P
     removed += gone.length;
   }
   return removed;
+}
+
+async function removeOne(files: FileStore, payloadId: number): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await files.remove(payloadId);
+    } catch (fault) {
+      if (tries >= removalTries) throw fault;
+      await Bun.sleep(removalPauseMs * tries);
+    }
+  }
 }

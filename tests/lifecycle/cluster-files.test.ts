@@ -236,6 +236,20 @@ describe("nodes with one bucket", () => {
     expect(await second.stop()).toBe(0);
   });
 
+  test("accept nothing that the bucket does not take, and keep nothing of it", async () => {
+    const database = await freshDatabase();
+    const node = await nodeOf(database, inBucket(database));
+    bucket.hold = (method) => (method === "PUT" ? refusal() : null);
+    const form = () => ({ method: "POST", body: formOf({ "run.sh": "exit 0" }, {}) });
+    expect((await node.call("/api/v1/jobs", form())).status).toBe(503);
+    expect((await node.call("/submit", { method: "POST", body: formOf({ "run.sh": "exit 0" }) })).status).toBe(503);
+    bucket.hold = null;
+    expect(await database.sql`select 1 from jobs`).toHaveLength(0);
+    expect(readdirSync(join(node.dataDir, "staging"))).toEqual([]);
+    expect((await node.call("/api/v1/jobs", form())).status).toBe(202);
+    expect(await node.stop()).toBe(0);
+  });
+
   test("wait with a result until the bucket can be used again", async () => {
     const database = await freshDatabase();
     const node = await nodeOf(database, inBucket(database));
@@ -243,7 +257,7 @@ describe("nodes with one bucket", () => {
     bucket.hold = (method, path) => {
       if (method !== "PUT" || !path.includes("%")) return null;
       refused++;
-      return Promise.reject(Object.assign(new Error("busy"), { status: 500, expose: true }));
+      return refusal();
     };
     const job = await submitFiles(node, { "run.sh": "echo kept > result.txt" });
     await until("the bucket has refused results", () => refused > 0, { withinMs: 30_000 });
@@ -331,6 +345,11 @@ describe("nodes of one database without a bucket", () => {
     for (const node of [two, back]) expect(await node.stop()).toBe(0);
   });
 });
+
+/** What a store says that is in trouble. */
+function refusal(): Promise<never> {
+  return Promise.reject(Object.assign(new Error("busy"), { status: 500, expose: true }));
+}
 
 async function payloadOf({ sql }: Database, jobId: string): Promise<number> {
   const [row] = await sql<{ payload_id: number }[]>`select payload_id from jobs where id = ${jobId}`;

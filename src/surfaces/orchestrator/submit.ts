@@ -3,6 +3,7 @@ import { reservePayloadId } from "../../engine/uploads.ts";
 import type { Engine } from "../../engine/context.ts";
 import type { Submitter } from "../../engine/submit.ts";
 import { receiveMultipart } from "../../files/multipart.ts";
+import type { StagedFile, Staging } from "../../files/staging.ts";
 import type { FileStore } from "../../files/store.ts";
 import { EngineError } from "../../errors.ts";
 import { traceOf } from "../../http/trace-context.ts";
@@ -34,11 +35,10 @@ export async function acceptUpload(
   const staging = await deps.files.stage();
   const limits = { bytesMax: deps.bytesMax, filesMax: deps.filesMax, fieldBytesMax, fieldsMax };
   const received = await receiveMultipart(request, staging, limits);
-  const payloadId = await reservePayloadId(deps.engine).catch(async (fault: unknown) => {
+  const { payloadId, manifest } = await place(deps, staging, received.files).catch(async (fault: unknown) => {
     await staging.discard();
     throw fault;
   });
-  const manifest = await deps.files.commit(staging, payloadId, received.files);
   try {
     const { id } = await deps.submitter.submit({
       surface: "orchestrator",
@@ -60,4 +60,9 @@ export async function acceptUpload(
     if (!isConnectionFault(fault)) await deps.files.remove(payloadId);
     throw fault;
   }
+}
+
+async function place({ engine, files }: OrchestratorDeps, staging: Staging, received: readonly StagedFile[]) {
+  const payloadId = await reservePayloadId(engine);
+  return { payloadId, manifest: await files.commit(staging, payloadId, received) };
 }
