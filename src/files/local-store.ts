@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { EngineError } from "../errors.ts";
 import { describeTree, hashFile, listTree, type Manifest, readManifest } from "./manifest.ts";
-import { moveIn, moveOut } from "./move.ts";
+import { flushDirectory, moveIn, moveOut } from "./move.ts";
 import { payloadName } from "./payload-name.ts";
 import { removeTree } from "./remove.ts";
 import { createSavedManifests } from "./saved-manifests.ts";
@@ -31,9 +31,9 @@ export function createLocalStore(options: { dataDir: string }): FileStore {
       return createStaging(staging, removeTree);
     },
     async commit(staged, payloadId, known = []) {
-      const manifest = await describeStaged(staged.directory, known);
+      const [manifest] = await Promise.all([describeStaged(staged.directory, known), flushDirectory(staged.directory)]);
       await moveIn(staged.directory, directoryOf(payloadId));
-      await saved.write(payloadId, manifest);
+      await Promise.all([flushDirectory(payloads), saved.write(payloadId, manifest)]);
       return manifest;
     },
     async workDirectory(payloadId) {

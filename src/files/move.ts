@@ -5,14 +5,25 @@ import { dirname, join } from "node:path";
 import { EngineError } from "../errors.ts";
 import { codeOf } from "./descriptor.ts";
 
-/** Renames a finished directory to its final place, durably. Refuses with `conflict` when the place is taken. */
+/**
+ * Renames a finished directory to its final place. Refuses with `conflict` when the place is taken. That it outlives a power cut takes a
+ * `flushDirectory` of it before, and of its parent afterwards.
+ */
 export async function moveIn(from: string, to: string): Promise<void> {
   mkdirSync(dirname(to), { recursive: true });
   // A rename would replace an empty directory without a word.
   if (existsSync(to)) throw new EngineError("conflict", `There are files at this payload's place already`);
-  await flushDirectory(from);
   await rename(from, to);
-  await flushDirectory(dirname(to));
+}
+
+/** Writes to the disk which names a directory holds. */
+export async function flushDirectory(path: string): Promise<void> {
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
 }
 
 /** Renames a directory away, so that it is gone at once however long its removal takes. Returns where it is now. */
@@ -26,14 +37,5 @@ export async function moveOut(from: string, trash: string): Promise<string> {
     // User code may have closed the directory to its owner; removal in place opens it again.
     if (["ENOENT", "EACCES"].includes(codeOf(fault))) return from;
     throw fault;
-  }
-}
-
-async function flushDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }
