@@ -14,7 +14,7 @@ export const leaseTimes: LeaseTimes = leaseTimesOf(15);
 /** The times that go with a lease of so many seconds. */
 export function leaseTimesOf(leaseS: number): LeaseTimes {
   const leaseMs = leaseS * 1_000;
-  return { leaseMs, renewEveryMs: leaseMs / 5, giveUpAfterMs: (leaseMs * 2) / 3 };
+  return { leaseMs, renewEveryMs: leaseMs / 5, giveUpAfterMs: Math.round((leaseMs * 2) / 3) };
 }
 
 /** What a node says of itself with every renewal. */

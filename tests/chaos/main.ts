@@ -31,6 +31,9 @@ const betweenFaultsMs = 3_000;
 const shownMost = 30;
 const skewsS = canSkewClocks ? [0, 0, -86_400, -3_600, 3_600, 86_400] : [0];
 
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => void endFile().then(() => process.exit(130)));
+
 process.exit(await main());
 
 async function main(): Promise<number> {

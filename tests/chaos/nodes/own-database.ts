@@ -6,6 +6,7 @@ import { install } from "../../../src/engine/install.ts";
 import { silentLog } from "../../../src/log.ts";
 import { scratchDirectory } from "../../lifecycle/server-process.ts";
 import type { SocketAddress } from "../../support/cluster.ts";
+import { whenFileEnds } from "../../support/ending.ts";
 
 /** A Postgres of the test's own, which it may kill: it is started again by itself. */
 export type OwnDatabase = {
@@ -24,6 +25,12 @@ export async function openOwnDatabase(): Promise<OwnDatabase> {
   const address = { host, database, username };
   const db = openDatabase(address, { connectionsMax: 4 });
   await install(db.sql);
+  const close = async () => {
+    await db.close();
+    await embedded.stop();
+  };
+  // Should the test be broken off. Stopped twice it is stopped once.
+  whenFileEnds(close);
   return {
     address,
     sql: db.sql,
@@ -32,9 +39,6 @@ export async function openOwnDatabase(): Promise<OwnDatabase> {
       // One that was killed a moment ago is not started again yet.
       if (running !== null && isRunning(running.pid)) process.kill(running.pid, "SIGKILL");
     },
-    async [Symbol.asyncDispose]() {
-      await db.close();
-      await embedded.stop();
-    },
+    [Symbol.asyncDispose]: close,
   };
 }
