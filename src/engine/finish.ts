@@ -41,13 +41,16 @@ export function createFinisher(engine: Engine): Finisher {
   const steps = createSteps(engine);
   async function record(task: Claimed, ending: Ending, facts: RunFacts, last: TimedEvent[]) {
     if (await steps.goOn(task, ending, facts, last)) return "recorded";
-    const isLast = ending.kind === "final" && task.plain;
-    const entry = isLast ? (task.unwritten?.take() ?? null) : null;
-    if (isLast && entry !== null)
-      return recordWhole(recorder, { entry, task, ending, facts, events: eventsOf(task, ending, last) });
-    await task.unwritten?.write();
-    if (!isLast) return settleTask(engine, task, ending, facts, last);
-    return (await batcher.add({ task, ending, facts, events: eventsOf(task, ending, last) })) ? "recorded" : "stale";
+    if (ending.kind === "again" || !task.plain) {
+      await task.unwritten?.write();
+      return settleTask(engine, task, ending, facts, last);
+    }
+    const ended = { task, ending, facts, events: eventsOf(task, ending, last) };
+    const entry = task.unwritten?.take() ?? null;
+    if (entry === null) await task.unwritten?.write();
+    else if (await recordWhole(recorder, { entry, ...ended })) return "recorded";
+    // What is there already is ended by the word of the fence, like any other.
+    return (await batcher.add(ended)) ? "recorded" : "stale";
   }
   return {
     async finish(task, outcome, facts, last = []) {
@@ -66,10 +69,11 @@ function eventsOf(task: Claimed, ending: Ending, last: TimedEvent[]): TimedEvent
   return [...last, ...endingEvents(task.index, ending, true)];
 }
 
-async function recordWhole(recorder: Recorder, whole: Whole): Promise<"recorded" | "stale"> {
+/** False when the job is there already. */
+async function recordWhole(recorder: Recorder, whole: Whole): Promise<boolean> {
   const isNew = await recorder.record(whole);
   whole.task.unwritten?.recorded();
-  return isNew ? "recorded" : "stale";
+  return isNew;
 }
 
 async function writeGroup(engine: Engine, group: Ended[]): Promise<boolean[]> {

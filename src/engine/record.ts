@@ -23,7 +23,7 @@ export type Whole = {
 };
 
 export type Recorder = {
-  /** Writes job and end. False when the job is there already: an earlier try whose answer was lost. */
+  /** Writes job and end. False when the job is there already: an earlier try whose answer was lost. Then nothing is written. */
   record(whole: Whole): Promise<boolean>;
   idle(): Promise<void>;
 };
@@ -41,9 +41,10 @@ export function createRecorder(engine: Engine): Recorder {
   return {
     record: (whole) =>
       batcher.add(whole).catch((fault: unknown) => {
-        if (codeOf(fault) !== uniqueViolation) throw fault;
-        engine.hub.poke(whole.task.jobId);
-        return false;
+        if (codeOf(fault) === uniqueViolation) return false;
+        // Nothing begins ahead of a database that may be away.
+        engine.view.wroteAtMs = Number.NEGATIVE_INFINITY;
+        throw fault;
       }),
     idle: () => batcher.idle(),
   };

@@ -19,6 +19,8 @@ export async function writeGroup(engine: Engine, group: Asked[]): Promise<Writte
   const prepared: Prepared[] = [];
   const fresh = await prepareAndInsert(engine, group, prepared).catch((fault: unknown) => {
     releaseAll(engine, prepared);
+    // Nothing begins ahead of a database that may be away.
+    engine.view.wroteAtMs = Number.NEGATIVE_INFINITY;
     throw fault;
   });
   engine.view.wroteAtMs = performance.now();
@@ -53,7 +55,7 @@ type Fresh = ReadonlyMap<string, string>;
 async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise<Fresh> {
   const first = new Map(prepared.toReversed().map((entry) => [entry.id, entry]));
   const distinct = prepared.filter((entry) => first.get(entry.id) === entry);
-  const jobs = JSON.stringify(distinct.map((entry) => entry.job));
+  const jobs = JSON.stringify(distinct.toSorted(byNames).map((entry) => entry.job));
   const tasks = JSON.stringify(distinct.flatMap((entry) => entry.tasks));
   const mayWait = prepared.every(({ submission }) => submission.isToldAtEnd === true);
   const rows = await runs.unsafe<{ id: string; at: string }[]>(submitSql, [jobs, tasks, mayWait], { prepare: true });
@@ -69,6 +71,15 @@ async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise
     await announceQueued(engine, runs, messages);
   }
   return fresh;
+}
+
+/** Of two groups with the same names neither must hold one that the other has got past. */
+function byNames(a: Prepared, b: Prepared): number {
+  return compare(a.submission.idempotencyKey ?? "", b.submission.idempotencyKey ?? "") || compare(a.id, b.id);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }
 
 /** After the commit: what got the fast lane starts, what was not written gives its slot back. */

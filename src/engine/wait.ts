@@ -6,7 +6,10 @@ import { isFinal, type Status } from "./status.ts";
 const pollEveryMs = 2_000;
 
 export type Wait = {
-  /** How the job ended, or null when `ms` passed first, or this node stopped. */
+  /**
+   * How the job ended, or null when `ms` passed first, or this node stopped. To be called once the job is committed. Throws
+   * `unavailable` when it is there no more: its commit did not wait for the disk, and the database failed.
+   */
   ended(ms: number, signal?: AbortSignal): Promise<FinishedJob | null>;
   close(): void;
 };
@@ -16,26 +19,28 @@ export type Wait = {
  * itself, another node's by notification, and polling is the floor under both.
  */
 export function waitFor(engine: Engine, jobId: string): Wait {
-  let settle: ((finished: FinishedJob | null) => void) | null = null;
-  let early: FinishedJob | null = null;
+  let settle: ((news: News) => void) | null = null;
+  let early: News | undefined;
   const stop = engine.hub.wait(jobId, (news) => {
     if (news === "look") void look();
-    else if (news === "leave") settle?.(null);
-    else {
-      early = news;
-      settle?.(news);
-    }
+    else tell(news === "leave" ? null : news);
   });
+  function tell(news: News): void {
+    early ??= news;
+    settle?.(news);
+  }
   async function look(): Promise<void> {
+    // What is read before that may be from before the commit.
+    const isCommitted = settle !== null;
     // The database is away: the next look, or the caller's own limit, comes by itself.
-    const finished = await readEnd(engine, jobId).catch(() => null);
-    if (finished === null) return;
-    early = finished;
-    settle?.(finished);
+    const found = await readEnd(engine, jobId).catch(() => "running" as const);
+    if (found === "gone" && isCommitted)
+      tell(new EngineError("unavailable", "The database failed before it had stored the job: send it again"));
+    else if (typeof found === "object") tell(found);
   }
   return {
     async ended(ms, signal) {
-      if (early !== null) return early;
+      if (early !== undefined) return endOf(early);
       const until = performance.now() + ms;
       // One timer for both the poll and the limit: every waiting request has it.
       const tick = () => {
@@ -48,11 +53,11 @@ export function waitFor(engine: Engine, jobId: string): Wait {
       const onAbort = () => settle?.(null);
       signal?.addEventListener("abort", onAbort, { once: true });
       try {
-        return await new Promise<FinishedJob | null>((resolve) => {
+        const news = await new Promise<News>((resolve) => {
           settle = resolve;
-          if (early !== null) resolve(early);
-          else if (signal?.aborted) resolve(null);
+          if (signal?.aborted) resolve(null);
         });
+        return endOf(news);
       } finally {
         clearTimeout(timer);
         signal?.removeEventListener("abort", onAbort);
@@ -60,6 +65,14 @@ export function waitFor(engine: Engine, jobId: string): Wait {
     },
     close: stop,
   };
+}
+
+/** The end, null for none, or the reason why there will never be one. */
+type News = FinishedJob | null | EngineError;
+
+function endOf(news: News): FinishedJob | null {
+  if (news instanceof EngineError) throw news;
+  return news;
 }
 
 /** The end of a job that may have ended already. Throws `not_found`. */
@@ -73,19 +86,20 @@ export async function waitForExisting(
   try {
     const [row] = await engine.db.sql<{ status: Status }[]>`SELECT status FROM jobs WHERE id = ${jobId}`;
     if (row === undefined) throw new EngineError("not_found", `There is no job ${jobId}`);
-    if (isFinal(row.status)) return await readEnd(engine, jobId);
-    return await wait.ended(ms, signal);
+    const found = isFinal(row.status) ? await readEnd(engine, jobId) : "running";
+    return typeof found === "object" ? found : await wait.ended(ms, signal);
   } finally {
     wait.close();
   }
 }
 
-async function readEnd(engine: Engine, jobId: string): Promise<FinishedJob | null> {
+async function readEnd(engine: Engine, jobId: string): Promise<FinishedJob | "running" | "gone"> {
   const [row] = await engine.db.sql<{ status: Status; output: string | null; error: string | null }[]>`
     SELECT j.status, k.output::text AS output, k.error::text AS error
-    FROM jobs j JOIN LATERAL (
+    FROM jobs j LEFT JOIN LATERAL (
       SELECT output, error FROM tasks WHERE job_id = j.id AND (status = j.status OR j.status = 'cancelled')
       ORDER BY error IS NULL, index DESC LIMIT 1) k ON true
     WHERE j.id = ${jobId}`;
-  return row !== undefined && isFinal(row.status) ? { status: row.status, output: row.output, error: row.error } : null;
+  if (row === undefined) return "gone";
+  return isFinal(row.status) ? { status: row.status, output: row.output, error: row.error } : "running";
 }

@@ -20,7 +20,7 @@ const retryFirstMs = 100;
 const retryMaxMs = 2_000;
 
 export type EventSink = RunSink & {
-  /** What has been reported and is not yet on its way, once all that is has been committed: to be written with the run's end. */
+  /** What has been reported and is not yet on its way, once all that is has been committed: to be written with the run's end. What comes later is dropped. */
   rest(): Promise<TimedEvent[]>;
 };
 
@@ -40,12 +40,13 @@ export function createSink(task: Claimed, appender: Appender, report: SinkReport
   let pendingChars = 0;
   let dropped = 0;
   let isFenced = false;
+  let isOver = false;
   let writing: Promise<void> | null = null;
   let timer: ReturnType<typeof setTimeout> | null = null;
   let delayMs = firstWriteDelayMs;
 
   function add(line: Line, chars: number): void {
-    if (isFenced) return;
+    if (isFenced || isOver) return;
     if (pendingChars > keptCharsMax) {
       dropped++;
       return;
@@ -122,6 +123,7 @@ export function createSink(task: Claimed, appender: Appender, report: SinkReport
     async rest() {
       while (writing !== null) await writing;
       stopTimer();
+      isOver = true;
       return take();
     },
   };

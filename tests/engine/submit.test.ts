@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readJob } from "../../src/engine/read.ts";
+import { writeGroup } from "../../src/engine/submit-group.ts";
 import type { Submission } from "../../src/engine/submission.ts";
 import { EngineError } from "../../src/errors.ts";
 import { testDatabase, type TestDatabase } from "../support/database.ts";
@@ -94,6 +95,21 @@ describe("equal ids", () => {
     for (const id of ids) await until(`job ${id} has succeeded`, () => hasStatus(id, "succeeded"));
     const runs = [...node.runner.started, ...other.runner.started].filter((request) => ids.includes(request.jobId));
     expect(runs).toHaveLength(20);
+  });
+
+  test("in groups that are written at the same time do not stand in each other's way", async () => {
+    for (let round = 0; round < 10; round++) {
+      const group = Array.from({ length: 100 }, (_, at) => {
+        const name = `${round}-${(at * 37) % 100}`;
+        const submission = at % 2 === 0 ? jobOf({ id: `id-${name}` }) : jobOf({ idempotencyKey: `key-${name}` });
+        return { submission: { ...submission, held: true }, begun: null };
+      });
+      const groups = [group, group.toReversed(), group, group.toReversed()];
+      const written = await Promise.all(groups.map((one) => writeGroup(node.engine, one)));
+      const ids = written.map((one) => one.map((receipt) => "id" in receipt && receipt.id));
+      expect(ids.map((one) => one.toSorted())).toEqual(groups.map(() => (ids[0] ?? []).toSorted()));
+      expect(written.flat().filter((receipt) => "existing" in receipt && !receipt.existing)).toHaveLength(100);
+    }
   });
 
   test("with another body are a conflict", async () => {

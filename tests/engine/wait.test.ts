@@ -77,6 +77,27 @@ describe("a waiter", () => {
     await expect(waitForExisting(node.engine, "nobody", 10)).rejects.toThrow("There is no job nobody");
   });
 
+  test("is told when its job is lost with the database, and no earlier than that", async () => {
+    const id = crypto.randomUUID();
+    const wait = waitFor(node.engine, id);
+    node.engine.hub.poke(id);
+    await node.submitter.submit(jobOf({ id, held: true, tasks: [taskOf("echo"), taskOf("echo")] }));
+    const ended = wait.ended(60_000);
+    node.engine.hub.poke(id);
+    expect(await Promise.race([ended, Bun.sleep(100).then(() => "waits")])).toBe("waits");
+    await database.sql`DELETE FROM jobs WHERE id = ${id}`;
+    await expect(ended).rejects.toMatchObject({ code: "unavailable" });
+    wait.close();
+  });
+
+  test("leaves a node that stops, also when it has not begun to wait", async () => {
+    await using stopping = await openNode(database.address, { isStarted: false });
+    const wait = waitFor(stopping.engine, crypto.randomUUID());
+    stopping.engine.hub.dismiss();
+    expect(await wait.ended(60_000)).toBeNull();
+    wait.close();
+  });
+
   test("hears the same of a cancelled job here and elsewhere", async () => {
     for (const [status, tasks] of [
       ["cancelled", [taskOf("hold"), taskOf("echo")]],
