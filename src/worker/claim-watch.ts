@@ -2,14 +2,22 @@ import type { Log } from "../log.ts";
 import type { Worker } from "./worker.ts";
 
 export type WatchTimes = {
-  /** For so long a node may leave work alone that it could run. Longer than the locks of a process that froze within a claim. */
+  /** For so long a node may leave work alone that it could run. */
   patienceMs: number;
   /** After that it tries again; each time in vain it waits twice as long, at most `retryMaxMs`. */
   retryMs: number;
   retryMaxMs: number;
 };
 
-export const watchTimes: WatchTimes = { patienceMs: 30_000, retryMs: 30_000, retryMaxMs: 600_000 };
+/** A process that froze within a claim holds what it was about to take for 10 s. */
+const patienceMinMs = 12_000;
+const retryMaxMs = 600_000;
+
+/** The times that go with a lease: patience for two of them. */
+export function watchTimesOf(leaseMs: number): WatchTimes {
+  const patienceMs = Math.max(2 * leaseMs, patienceMinMs);
+  return { patienceMs, retryMs: patienceMs, retryMaxMs };
+}
 
 /**
  * Notices a node that renews its lease and takes nothing of what waits for it: a claim that never comes back over a
@@ -29,10 +37,10 @@ export class ClaimWatch {
   /** Since when it is let try; null while it is well, or barred. */
   #trialSinceMs: number | null = null;
 
-  constructor(worker: Worker, log: Log, times: Partial<WatchTimes> = {}) {
+  constructor(worker: Worker, log: Log, times: WatchTimes) {
     this.#worker = worker;
     this.#log = log;
-    this.#times = { ...watchTimes, ...times };
+    this.#times = times;
     this.#pauseMs = this.#times.retryMs;
   }
 

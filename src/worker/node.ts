@@ -13,7 +13,7 @@ import {
 import { decode } from "../engine/notify.ts";
 import type { Log } from "../log.ts";
 import { Chores } from "./chores.ts";
-import { ClaimWatch, type WatchTimes } from "./claim-watch.ts";
+import { ClaimWatch, type WatchTimes, watchTimesOf } from "./claim-watch.ts";
 import { Listening } from "./listening.ts";
 import type { Worker } from "./worker.ts";
 
@@ -54,7 +54,8 @@ export class Node {
     this.#times = { ...leaseTimes, ...options.lease };
     this.#chores = new Chores(options);
     this.#listening = new Listening({ ...options, hear: (payload) => this.#hear(payload) });
-    this.#watch = options.worker === null ? null : new ClaimWatch(options.worker, options.log, options.watch);
+    const watchTimes = { ...watchTimesOf(this.#times.leaseMs), ...options.watch };
+    this.#watch = options.worker === null ? null : new ClaimWatch(options.worker, options.log, watchTimes);
     if (options.worker !== null) options.worker.onNewNeed = () => void this.#readNeeds("");
   }
 
