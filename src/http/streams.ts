@@ -45,7 +45,10 @@ export function createStreams(log: Log, options: { heartbeatMs?: number; retryMs
   return {
     respond: ({ request, feed, encoder, format, headers }) => {
       const exchange = exchangeOf(request);
-      const ended = () => open.delete(stream);
+      // In its place, since a reader that has left already ends its stream while that is being made.
+      const entry = { shutDown: () => stream.shutDown() };
+      open.add(entry);
+      const ended = () => open.delete(entry);
       const failed = (error: unknown) => log.error("stream_failed", { request_id: exchange.id, error });
       const stream = new EventStream({
         ...times,
@@ -58,7 +61,6 @@ export function createStreams(log: Log, options: { heartbeatMs?: number; retryMs
         ended,
         failed,
       });
-      open.add(stream);
       if (isEnding) stream.shutDown();
       return new Response(stream.body, { headers: { ...streamHeaders(format), ...headers } });
     },

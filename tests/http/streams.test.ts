@@ -145,6 +145,15 @@ describe("a reader", () => {
     await until("the feed to be closed", () => feed.isClosed);
   });
 
+  test("that has left before its stream is made leaves nothing open", () => {
+    const before = room.streams.open;
+    const feed = new PushFeed();
+    const request = new Request("http://a/", { signal: AbortSignal.abort() });
+    room.streams.respond({ request, feed, encoder, format: "sse" });
+    expect(feed.isClosed).toBe(true);
+    expect(room.streams.open).toBe(before);
+  });
+
   test("that resets its connection closes its feed at once", async () => {
     const feed = offer("reset", new PushFeed());
     const socket = await openStill(room.port, "reset");
