@@ -53,10 +53,16 @@ describe("a load balancer", () => {
   test("hears of it every second, though nothing changes", async () => {
     await using balancer = await open();
     const from = balancer.pushes().length;
-    const startedMs = performance.now();
-    await balancer.state(() => balancer.pushes().length >= from + 3);
-    expect(performance.now() - startedMs).toBeGreaterThan(1_500);
-    expect(performance.now() - startedMs).toBeLessThan(8_000);
+    // One of them may be what is left of a change before.
+    await balancer.state(() => balancer.pushes().length >= from + 4);
+    expect(
+      new Set(
+        balancer
+          .pushes()
+          .slice(-3)
+          .map((push) => JSON.stringify(push)),
+      ).size,
+    ).toBe(1);
   });
 
   test("gets no answer to other words, and stays connected", async () => {
