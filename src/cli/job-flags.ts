@@ -13,6 +13,8 @@ export const jobFlags = {
   attempts: { value: "N", help: "how often it may be tried" },
   delay: { value: "TIME", help: "not before this time has passed" },
   tag: { value: "TAG", many: true, help: "a mark to find it by; may be given again" },
+  region: { value: "NAME", help: "on a node of this region" },
+  needs: { value: "TAG", many: true, help: "on a node with this tag; may be given again" },
   webhook: { value: "URL", help: "who is told of its end" },
 } as const satisfies Flags;
 
@@ -21,6 +23,7 @@ const large = Number.MAX_SAFE_INTEGER;
 /** The parts of a job that its flags say. Throws `UsageError`. */
 export function jobFromFlags(given: Given<typeof jobFlags>): Submit {
   const { network, tag, webhook } = given;
+  const requires = { ...keep("region", given.region), ...keep("tags", given.needs) };
   const limits = {
     ...keep("cpu_s", cpuSeconds(given.cpu)),
     ...keep("memory_mb", wholeNumber("--memory", given.memory, { min: 1, max: large })),
@@ -34,6 +37,7 @@ export function jobFromFlags(given: Given<typeof jobFlags>): Submit {
     ...keep("tags", tag),
     ...(webhook === undefined ? {} : { webhook: { url: webhook } }),
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
+    ...(Object.keys(requires).length === 0 ? {} : { requires }),
   };
 }
 

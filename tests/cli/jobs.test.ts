@@ -79,6 +79,14 @@ describe("submit", () => {
     expect(job).toMatchObject({ id: "mine", priority: 4, tags: ["whole"], held: true, input: { name: "Ada" } });
   });
 
+  test("asks for a node, and shows that there is none such", async () => {
+    const asked = ["--region", "fra", "--needs", "gpu", "--needs", "big"];
+    const { id } = (await json("submit", "hello", ...asked)) as { id: string };
+    const { out } = await cli(["job", id], { environment });
+    expect(out).toContain("no node in region fra, no node with tags gpu, big");
+    expect((await cli(["cancel", id], { environment })).code).toBe(0);
+  });
+
   test("hands on every problem that the service found", async () => {
     const { code, out, err } = await cli(["submit", "hallo", "--tag", ""], { environment });
     expect({ code, out }).toEqual({ code: 1, out: "" });
