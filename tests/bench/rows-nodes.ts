@@ -10,7 +10,10 @@ import { streamLag } from "./stream-lag.ts";
 const nodeCounts = [1, 2, 4];
 const slots = 10;
 const napMs = 50;
-const backlogPerNode = 600;
+const napsPerNode = 600;
+/** Their processes compete for the cores. */
+const scriptsPerNode = 100;
+const manyReachFactor = 3;
 const idleSettleMs = 5_000;
 const idleMs = 10_000;
 const nap = { function: "nap", input: { ms: napMs } };
@@ -21,15 +24,22 @@ const sync = { function: "nap", input: { ms: 0 }, contract: 1, mode: "sync" };
 export async function nodeRows(rounds: number, seconds: number): Promise<Row[]> {
   const few = Math.min(rounds, 3);
   const rows: Row[] = [];
-  for (const [what, job] of [
-    [`${napMs} ms functions`, nap],
-    ["run.sh of 50 ms", script],
+  for (const [what, job, perNode] of [
+    [`${napMs} ms functions`, nap, napsPerNode],
+    ["run.sh of 50 ms", script, scriptsPerNode],
   ] as const) {
+    let alone = Number.NaN;
     for (const count of nodeCounts) {
       await using database = await openSharedDatabase();
       const nodes = await database.serve(count, { SLOTS: String(slots), SCRIPT_SLOTS: String(slots) });
       const name = `${what}, ${count} ${count === 1 ? "node" : "nodes"} of ${slots} slots`;
-      rows.push(await measure({ name, unit: "/s", better: "higher" }, few, () => drainRate(nodes, job)));
+      const reach =
+        count === 4 ? { reach: manyReachFactor * alone, note: "three times one node, where the cores allow" } : {};
+      const row = await measure({ name, unit: "/s", better: "higher", ...reach }, few, () =>
+        drainRate(nodes, job, perNode),
+      );
+      if (count === 1) alone = row.median;
+      rows.push(row);
       await stop(nodes);
     }
   }
@@ -39,13 +49,13 @@ export async function nodeRows(rounds: number, seconds: number): Promise<Row[]> 
 }
 
 /** A backlog is written while all nodes are in maintenance; the clock runs from the first `/on` until nothing waits or runs. */
-async function drainRate(nodes: readonly BenchService[], job: object): Promise<number> {
+async function drainRate(nodes: readonly BenchService[], job: object, perNode: number): Promise<number> {
   const [first] = nodes;
   if (first === undefined) throw new Error("there is no node");
-  const count = backlogPerNode * nodes.length;
+  const count = perNode * nodes.length;
   await post(nodes, "/off");
-  for (let added = 0; added < count; added += backlogPerNode) {
-    const jobs = Array.from({ length: backlogPerNode }, () => job);
+  for (let added = 0; added < count; added += perNode) {
+    const jobs = Array.from({ length: perNode }, () => job);
     await ask(first.url, "/api/v1/jobs/batch", jobs);
   }
   const startedAt = performance.now();
