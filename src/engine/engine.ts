@@ -21,7 +21,7 @@ export function createEngine(options: {
     disk: options.disk ?? null,
     self: crypto.randomUUID(),
     hub: new Hub(),
-    needs: createNeedBook(options.db.sql, options.queue),
+    needs: createNeedBook(options.db.lease, options.queue),
     lane: null,
     onDelivery: () => undefined,
     onOutput: () => undefined,

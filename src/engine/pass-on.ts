@@ -75,21 +75,29 @@ type Before = {
 };
 
 /**
- * What the rows were before this claim, which the pool still sees while the claim's transaction has them locked; and
+ * What the rows were before this claim, which other connections still see while the claim's transaction has them locked; and
  * whether another living node could run each.
  */
 async function readBefore(engine: Engine, misplaced: readonly Misfit[]): Promise<Map<string, Before>> {
   const asked = misplaced.map(({ row, known }) => ({ j: row.job_id, t: row.index, r: row.runner, k: known }));
-  const rows = await engine.db.sql.unsafe<Before[]>(beforeSql, [JSON.stringify(asked), engine.nodeId]);
+  // The common pool may be waiting, to its last connection, for the rows that this claim has locked.
+  const rows = await engine.db.lease.unsafe<Before[]>(beforeSql, [JSON.stringify(asked), engine.nodeId], {
+    prepare: true,
+  });
   return new Map(rows.map((row) => [placeOf(row), row]));
 }
 
 const beforeSql = `
+WITH x AS (
+  SELECT * FROM json_to_recordset($1::text::json) AS x(j text, t int, r text, k text)
+), elsewhere AS MATERIALIZED (
+  SELECT d.r, d.k, EXISTS (SELECT 1 FROM nodes n WHERE n.id <> $2 AND n.lease_until > now() AND n.slots->d.r IS NOT NULL
+    AND ${equippedSql("n.capabilities", "d.r")} AND ${knowsSql("n.capabilities", "d.r", "d.k")}) AS is_known
+  FROM (SELECT DISTINCT r, k FROM x) d
+)
 SELECT x.j AS job_id, x.t AS index, j.status, j.started_at::text AS job_started, k.started_at::text AS task_started,
-  EXISTS (SELECT 1 FROM nodes n WHERE n.id <> $2 AND n.lease_until > now() AND n.slots->x.r IS NOT NULL
-    AND ${equippedSql("n.capabilities", "x.r")} AND ${knowsSql("n.capabilities", "x.r", "x.k")}) AS "isKnown"
-FROM json_to_recordset($1::text::json) AS x(j text, t int, r text, k text)
-JOIN jobs j ON j.id = x.j JOIN tasks k ON k.job_id = x.j AND k.index = x.t`;
+  (SELECT e.is_known FROM elsewhere e WHERE e.r = x.r AND e.k = x.k) AS "isKnown"
+FROM x JOIN jobs j ON j.id = x.j JOIN tasks k ON k.job_id = x.j AND k.index = x.t`;
 
 /** The turn stays: the message of this one was taken in the same transaction. */
 async function giveBack(
