@@ -1,7 +1,7 @@
 import { type OpenedDatabase, openReadyDatabase } from "./app-database.ts";
 import { diskTagOf, filesNote, openStore } from "./app-files.ts";
 import { keysNote, openKeys } from "./app-keys.ts";
-import { optexityDeliveries, reportTimeoutMs } from "./app-optexity.ts";
+import { optexityDeliveries } from "./app-optexity.ts";
 import { type Capabilities, capabilitiesOf } from "./app-capabilities.ts";
 import type { Config } from "./config.ts";
 import type { Render } from "./engine/deliveries.ts";
@@ -77,12 +77,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
     headers: webhookHeaders,
     tracer: tracing?.attempts ?? null,
     sealKeys: keys.seals,
-    ...(config.serverUrl === ""
-      ? {}
-      : {
-          kinds: { optexity: optexityDeliveries(config, db.sql, files, openSealed) },
-          claimMarginS: claimMarginS + reportTimeoutMs / 1000,
-        }),
+    ...(config.serverUrl === "" ? {} : { kinds: { optexity: optexityDeliveries(config, db.sql, files, openSealed) } }),
   });
   return {
     config,
@@ -141,8 +136,6 @@ export async function stopRooms(rooms: Rooms): Promise<void> {
   await phase(rooms, "traces", async () => rooms.tracing?.close());
 }
 
-/** Should this process die with a delivery, another one takes it when its time is over, and then this. */
-const claimMarginS = 15;
 const stopPatienceMs = 10_000;
 const phaseTimeoutMs = 5_000;
 const version = "0.1.0";

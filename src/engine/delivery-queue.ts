@@ -49,8 +49,8 @@ const isTakeable = `d.state = 'pending' AND (d.claimed_until IS NULL OR d.claime
     SELECT 1 FROM deliveries e WHERE e.lane = d.lane AND e.state = 'pending' AND (e.created_at, e.id) < (d.created_at, d.id)))`;
 
 /**
- * Takes deliveries that are due. Nobody else gets them for `claimS` seconds; should this process die they are due again
- * after that. Of one lane only the oldest that is not done is handed out.
+ * Takes deliveries that are due. Nobody else gets them for `claimS` seconds, or longer with `keepClaims`; should this
+ * process die they are due again after that. Of one lane only the oldest that is not done is handed out.
  */
 export async function takeDue(sql: Sql, { most, claimS, mostPerHost, busyHosts }: Taking): Promise<DueDelivery[]> {
   return sql.unsafe<DueDelivery[]>(
@@ -82,6 +82,18 @@ export async function giveBack(sql: Sql, taken: readonly DueDelivery[], afterMs:
      FROM json_to_recordset($1::text::json) AS x(id text, attempt int)
      WHERE d.id = x.id AND d.attempt = x.attempt AND d.state = 'pending'`,
     [JSON.stringify(rows), afterMs / 1000],
+    { prepare: true },
+  );
+}
+
+/** Keeps deliveries that are still on their way from others for another `claimS` seconds. */
+export async function keepClaims(sql: Sql, taken: readonly DueDelivery[], claimS: number): Promise<void> {
+  const rows = taken.map(({ id, attempt }) => ({ id, attempt }));
+  await sql.unsafe(
+    `UPDATE deliveries d SET claimed_until = now() + make_interval(secs => $2)
+     FROM json_to_recordset($1::text::json) AS x(id text, attempt int)
+     WHERE d.id = x.id AND d.attempt = x.attempt AND d.state = 'pending'`,
+    [JSON.stringify(rows), claimS],
     { prepare: true },
   );
 }

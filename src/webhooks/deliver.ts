@@ -2,6 +2,7 @@ import { type Buckets, createBuckets, observe, secondsBounds } from "../buckets.
 import { isConnectionFault, type Sql } from "../db/client.ts";
 import { type DueDelivery, giveBack, nextDueMs, recordAttempt, takeDue } from "../engine/delivery-queue.ts";
 import type { Log } from "../log.ts";
+import { ClaimKeeper } from "./claim-keeper.ts";
 import { buildBody, type DeliveryKind, filesGone } from "./delivery-kind.ts";
 import { attemptOf, type Made, reasonOf } from "./attempt-record.ts";
 import type { AttemptTracer } from "./attempt-trace.ts";
@@ -28,7 +29,7 @@ export type SenderOptions = {
   kinds?: Readonly<Record<string, DeliveryKind>>;
   /** Told of every attempt; null when nobody collects traces. */
   tracer?: AttemptTracer | null;
-  /** Seconds beyond `timeoutMs` after which others may take a delivery whose process has died; 15 unless said. */
+  /** Seconds beyond `timeoutMs` after which others may take a delivery whose process has died; 15 unless said. Longer attempts hold theirs. */
   claimMarginS?: number;
 };
 
@@ -56,11 +57,15 @@ export class Sender {
   #active = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #lookAtMs = Number.POSITIVE_INFINITY;
+  readonly #claimS: number;
+  readonly #claims: ClaimKeeper;
   #looking = false;
   #lookAgain = false;
 
   constructor(options: SenderOptions) {
     this.#options = options;
+    this.#claimS = options.timeoutMs / 1000 + (options.claimMarginS ?? claimMarginUsualS);
+    this.#claims = new ClaimKeeper({ sql: options.sql, log: options.log, claimS: this.#claimS });
   }
 
   /** Looks for due deliveries soon: one has been written. */
@@ -101,12 +106,11 @@ export class Sender {
 
   /** Starts what is due and has a place; returns when to look again. */
   async #takeSome(): Promise<number> {
-    const { sql, timeoutMs, claimMarginS = claimMarginUsualS } = this.#options;
+    const { sql } = this.#options;
     const most = concurrencyMax - this.#active;
     // A place that comes free is looked after at once.
     if (most === 0) return pollMs;
-    const claimS = timeoutMs / 1000 + claimMarginS;
-    const taken = await takeDue(sql, { most, claimS, mostPerHost, busyHosts: this.#places.busy() });
+    const taken = await takeDue(sql, { most, claimS: this.#claimS, mostPerHost, busyHosts: this.#places.busy() });
     const placed = Map.groupBy(taken, ({ url }) => !this.#stopping.signal.aborted && this.#places.enter(url));
     for (const due of placed.get(true) ?? []) void this.#handOver(due);
     const left = placed.get(false) ?? [];
@@ -118,6 +122,7 @@ export class Sender {
 
   async #handOver(due: DueDelivery): Promise<void> {
     this.#active++;
+    this.#claims.hold(due);
     try {
       const at = new Date().toISOString();
       const trace = this.#options.tracer?.begin(due);
@@ -129,6 +134,7 @@ export class Sender {
     } catch (fault) {
       this.#options.log.error("a delivery could not be recorded", { delivery: due.id, fault });
     } finally {
+      this.#claims.release(due);
       this.#active--;
       this.#lookIn(wakeDelayMs);
     }

@@ -163,6 +163,42 @@ test("a stop gives back what was under way: the try does not count", async () =>
   });
 });
 
+test("an attempt that outlasts its claim keeps it: no other sender takes the delivery meanwhile", async () => {
+  const answer = Promise.withResolvers<void>();
+  let hits = 0;
+  const slow = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: async () => {
+      hits++;
+      await answer.promise;
+      return new Response("ok");
+    },
+  });
+  const id = await writeDelivery(db.sql, slow.url.href);
+  // Six seconds of claim for an attempt that may take a minute.
+  const patient = { timeoutMs: 60_000, claimMarginS: -54 };
+  for (const sender of [senderOn(db.sql, patient), senderOn(db.sql, patient)]) senders.push(sender);
+  for (const sender of senders) sender.wake();
+  const seen = new Set<string>();
+  await until(
+    "its claim was renewed several times",
+    async () => {
+      const [row] = await db.sql<{ until: string | null }[]>`
+      SELECT claimed_until::text AS until FROM deliveries WHERE id = ${id} AND claimed_until > now()`;
+      if (row?.until != null) seen.add(row.until);
+      for (const sender of senders) sender.wake();
+      return seen.size > 4;
+    },
+    { withinMs: 60_000 },
+  );
+  answer.resolve();
+  await until("it is delivered", async () => (await readDelivery(db.sql, id)).state === "delivered");
+  expect(await readDelivery(db.sql, id)).toMatchObject({ attempt: 1, is_claimed: false });
+  expect(hits).toBe(1);
+  await slow.stop(true);
+}, 90_000);
+
 test("being woken all the time does not keep it from looking", async () => {
   const good = open(startReceiver(200));
   const id = await writeDelivery(db.sql, good.url);
