@@ -123,9 +123,9 @@ describe("disk", () => {
 
 describe.concurrent("time", () => {
   const ways: [way: string, wallS: number, cpuS: number, says: string][] = [
-    ["a busy loop", 30, 1, "its 1 s of CPU time"],
-    ["busy children", 30, 2, "its 2 s of CPU time"],
-    ["a busy program that handles SIGXCPU", 30, 1, "its 1 s of CPU time"],
+    ["a busy loop", 90, 1, "its 1 s of CPU time"],
+    ["busy children", 90, 2, "its 2 s of CPU time"],
+    ["a busy program that handles SIGXCPU", 90, 1, "its 1 s of CPU time"],
     ["a long sleep", 1, 30, "did not end within 1 s"],
     ["a sleep that ignores TERM", 1, 30, "did not end within 1 s"],
     ["a stopped tree", 1, 30, "did not end within 1 s"],
@@ -137,7 +137,8 @@ describe.concurrent("time", () => {
       const trial = await opened();
       const { outcome, facts } = await trial.run({ program: "take-time.sh", files: { way }, limits: { wallS, cpuS } });
       expect(outcome).toMatchObject({ kind: "timed_out", message: expect.stringContaining(says) });
-      expect(facts.wallMs).toBeLessThan(15_000);
+      // A busy machine takes its time to give it its seconds of CPU.
+      expect(facts.wallMs).toBeLessThan(60_000);
     },
     longMs,
   );
