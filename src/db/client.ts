@@ -73,7 +73,7 @@ export function openDatabase(address: DatabaseAddress, options: OpenOptions = {}
   const sql = open(connectionsMax, isPooled ? "pooled" : "usual");
   const hot = open(hotConnections, isPooled ? "pooled" : "by index");
   const lease = open(leaseConnections, isPooled ? "pooled" : "by index", leaseWithinS);
-  const aside = typeof listenAt === "object" ? openPool(listenAt.address, { max: 1, session: "usual" }) : null;
+  const aside = typeof listenAt === "object" ? openPool(listenAt.address, { max: 1, session: "pooled" }) : null;
   const listener = listenAt === "never" ? null : (aside ?? sql);
   const pools = [sql, hot, lease, ...(aside === null ? [] : [aside])];
   const close = async () => {

@@ -2,13 +2,13 @@ import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { S3Client } from "bun";
-import { unzipSync } from "fflate";
 import { startS3Server, type S3Server } from "../files/s3-server.ts";
 import { until } from "../support/until.ts";
 import { findChromium } from "../../src/runners/automation/find-chromium.ts";
+import { formOf, type Member, startMember, submitFiles, submitPayload, unzipped } from "./cluster-member.ts";
 import { givenDatabase } from "./given-database.ts";
 import { ended, type Job, untilRunning } from "./job-calls.ts";
-import { scratchDirectory, type ServerProcess, spawnServer, supportFunctions } from "./server-process.ts";
+import { scratchDirectory } from "./server-process.ts";
 
 setDefaultTimeout(120_000);
 
@@ -17,26 +17,12 @@ const big = new Uint8Array(9_000_000).map((_, at) => (at * 7) % 251);
 
 /** With a part of the bucket that is its own: ids of payloads are the database's. */
 type Database = Awaited<ReturnType<typeof givenDatabase>> & { prefix: string };
-type Member = ServerProcess & { dataDir: string };
 
 let bucket: S3Server;
 
 beforeAll(async () => {
   bucket = await startS3Server();
 });
-
-/** A node of a cluster; `words` are arguments of `serve`. */
-async function nodeOf(database: Database, more: Record<string, string> = {}, words: string[] = []): Promise<Member> {
-  const dataDir = scratchDirectory("data");
-  const environment = {
-    DATABASE_URL: database.url,
-    DATA_DIR: dataDir,
-    FUNCTIONS_DIR: supportFunctions,
-    SANDBOX: "none",
-    ...more,
-  };
-  return Object.assign(await spawnServer(environment, words).ready(), { dataDir });
-}
 
 async function freshDatabase(): Promise<Database> {
   return { ...(await givenDatabase()), prefix: crypto.randomUUID() };
@@ -60,32 +46,6 @@ async function lose(node: Member): Promise<void> {
   rmSync(node.dataDir, { recursive: true, force: true });
 }
 
-function formOf(files: Record<string, string | Uint8Array<ArrayBuffer>>, job?: object): FormData {
-  const form = new FormData();
-  if (job !== undefined) form.append("job", JSON.stringify(job));
-  for (const [name, content] of Object.entries(files)) form.append("file", new File([content], name));
-  return form;
-}
-
-async function submitFiles(node: Member, files: Record<string, string | Uint8Array<ArrayBuffer>>): Promise<Job> {
-  const response = await node.call("/api/v1/jobs", { method: "POST", body: formOf(files, { tags: ["f"] }) });
-  expect(response.status).toBe(202);
-  return (await response.json()) as Job;
-}
-
-async function submitPayload(node: Member, files: Record<string, string>): Promise<number> {
-  const response = await node.call("/submit", { method: "POST", body: formOf(files) });
-  expect(response.status).toBe(200);
-  return ((await response.json()) as { id: number }).id;
-}
-
-/** The files of a zip, or null when the answer is none. */
-async function unzipped(node: Member, path: string): Promise<Record<string, Uint8Array> | null> {
-  const response = await node.call(path);
-  if (response.headers.get("content-type") !== "application/zip") return null;
-  return unzipSync(new Uint8Array(await response.arrayBuffer()));
-}
-
 const textOf = (files: Record<string, Uint8Array> | null, name: string) => new TextDecoder().decode(files?.[name]);
 
 async function keysIn(prefix: string): Promise<string[]> {
@@ -97,8 +57,8 @@ describe("nodes with one bucket", () => {
   test("run what another took in, and serve what another ran, in parts as well, and keep nothing on their disks", async () => {
     const database = await freshDatabase();
     const [taker, worker] = await Promise.all([
-      nodeOf(database, inBucket(database), ["--no-work"]),
-      nodeOf(database, inBucket(database, { REGION: "ams" })),
+      startMember(database, inBucket(database), ["--no-work"]),
+      startMember(database, inBucket(database, { REGION: "ams" })),
     ]);
     const script = 'cat in.txt > out.txt; mkdir deep; tail -c 100 big.bin > deep/tail; rm big.bin; echo "$PWD"';
     const job = await submitFiles(taker, { "run.sh": script, "in.txt": "over there", "big.bin": big });
@@ -126,8 +86,8 @@ describe("nodes with one bucket", () => {
   test("serve what came in of a run on another node, and that node what there is by now", async () => {
     const database = await freshDatabase();
     const [taker, worker] = await Promise.all([
-      nodeOf(database, inBucket(database), ["--no-work"]),
-      nodeOf(database, inBucket(database)),
+      startMember(database, inBucket(database), ["--no-work"]),
+      startMember(database, inBucket(database)),
     ]);
     const script = "echo half > partial.txt; sleep 600";
     const id = await submitPayload(taker, { "run.sh": script });
@@ -152,15 +112,15 @@ describe("nodes with one bucket", () => {
 
   test("lose nothing with the node that accepted, nor with the one that ran", async () => {
     const database = await freshDatabase();
-    const taker = await nodeOf(database, inBucket(database), ["--no-work"]);
+    const taker = await startMember(database, inBucket(database), ["--no-work"]);
     const job = await submitFiles(taker, { "run.sh": "sha256sum big.bin > sum", "big.bin": big });
     const id = await submitPayload(taker, { "run.sh": "echo done > result.txt" });
     await lose(taker);
-    const worker = await nodeOf(database, inBucket(database));
+    const worker = await startMember(database, inBucket(database));
     expect(await ended(worker, job.id)).toMatchObject({ status: "succeeded" });
     await until("it is completed", () => unzipped(worker, `/retrieve/${id}`), { withinMs: 30_000 });
     await lose(worker);
-    const third = await nodeOf(database, inBucket(database), ["--no-work"]);
+    const third = await startMember(database, inBucket(database), ["--no-work"]);
     const sum = new Bun.CryptoHasher("sha256").update(big).digest("hex");
     expect(await (await third.call(`/api/v1/jobs/${job.id}/files/sum`)).text()).toBe(`${sum}  big.bin\n`);
     expect(textOf(await unzipped(third, `/retrieve/${id}`), "result.txt")).toBe("done\n");
@@ -169,12 +129,12 @@ describe("nodes with one bucket", () => {
 
   test("run again elsewhere what a lost node was running, with the files as they came in", async () => {
     const database = await freshDatabase();
-    const first = await nodeOf(database, inBucket(database, { NODE_LEASE: "6" }));
+    const first = await startMember(database, inBucket(database, { NODE_LEASE: "6" }));
     const script = "cat in.txt >> log.txt; echo half > in.txt; sleep 3";
     const job = await submitFiles(first, { "run.sh": script, "in.txt": "whole" });
     await untilRunning(first, job.id);
     await lose(first);
-    const second = await nodeOf(database, inBucket(database));
+    const second = await startMember(database, inBucket(database));
     expect(await ended(second, job.id)).toMatchObject({ status: "succeeded" });
     expect(await (await second.call(`/api/v1/jobs/${job.id}/files/log.txt`)).text()).toBe("whole");
     expect(await second.stop()).toBe(0);
@@ -183,8 +143,8 @@ describe("nodes with one bucket", () => {
   test("remove files past their age, once, whoever took them in", async () => {
     const database = await freshDatabase();
     const nodes = await Promise.all([
-      nodeOf(database, inBucket(database, { MAX_AGE: "4" })),
-      nodeOf(database, inBucket(database, { MAX_AGE: "4" })),
+      startMember(database, inBucket(database, { MAX_AGE: "4" })),
+      startMember(database, inBucket(database, { MAX_AGE: "4" })),
     ]);
     const jobs = await Promise.all(nodes.map((node) => submitFiles(node, { "run.sh": "echo x > y" })));
     const ids = await Promise.all(jobs.map(async ({ id }) => payloadOf(database, id)));
@@ -211,8 +171,8 @@ describe("nodes with one bucket", () => {
   test("remove what a node had put into the bucket when it was killed in the middle of an upload", async () => {
     const database = await freshDatabase();
     const [first, second] = await Promise.all([
-      nodeOf(database, inBucket(database)),
-      nodeOf(database, inBucket(database, { MAX_AGE: "3" })),
+      startMember(database, inBucket(database)),
+      startMember(database, inBucket(database, { MAX_AGE: "3" })),
     ]);
     const reached = Promise.withResolvers<void>();
     // The manifest comes last: all objects are there, and nothing refers to them.
@@ -238,7 +198,7 @@ describe("nodes with one bucket", () => {
 
   test("accept nothing that the bucket does not take, and keep nothing of it", async () => {
     const database = await freshDatabase();
-    const node = await nodeOf(database, inBucket(database));
+    const node = await startMember(database, inBucket(database));
     bucket.hold = (method) => (method === "PUT" ? refusal() : null);
     const form = () => ({ method: "POST", body: formOf({ "run.sh": "exit 0" }, {}) });
     expect((await node.call("/api/v1/jobs", form())).status).toBe(503);
@@ -252,7 +212,7 @@ describe("nodes with one bucket", () => {
 
   test("wait with a result until the bucket can be used again", async () => {
     const database = await freshDatabase();
-    const node = await nodeOf(database, inBucket(database));
+    const node = await startMember(database, inBucket(database));
     let refused = 0;
     bucket.hold = (method, path) => {
       if (method !== "PUT" || !path.includes("%")) return null;
@@ -282,8 +242,8 @@ describe("nodes with one bucket", () => {
     writeFileSync(join(automations, "there.json"), JSON.stringify(document));
     const environment = inBucket(database, { AUTOMATIONS_DIR: automations });
     const [taker, worker] = await Promise.all([
-      nodeOf(database, environment, ["--no-work"]),
-      nodeOf(database, environment),
+      startMember(database, environment, ["--no-work"]),
+      startMember(database, environment),
     ]);
     const response = await taker.post("/api/v1/jobs", { automation: "there", input: {} });
     expect(response.status).toBe(202);
@@ -293,56 +253,6 @@ describe("nodes with one bucket", () => {
     const picture = await taker.call(`/api/v1/jobs/${job.id}/files/final_screenshot.png`);
     expect(new Uint8Array(await picture.arrayBuffer()).slice(1, 4)).toEqual(new TextEncoder().encode("PNG"));
     expect(await taker.stop()).toBe(0);
-  });
-});
-
-describe("nodes of one database without a bucket", () => {
-  test("run and serve the files of the jobs they took in, and say so from the start", async () => {
-    const database = await freshDatabase();
-    const [one, two] = await Promise.all([
-      nodeOf(database, { NODE_NAME: "one", SCRIPT_SLOTS: "1" }),
-      nodeOf(database, { NODE_NAME: "two" }),
-    ]);
-    for (const node of [one, two]) expect(node.said().join("\n")).toContain("files stay on this node's disk");
-    const jobs = await Promise.all(
-      Array.from({ length: 6 }, () => submitFiles(one, { "run.sh": "cat in > out", in: "mine" })),
-    );
-    for (const { id } of jobs) {
-      expect(await ended(two, id)).toMatchObject({ status: "succeeded" });
-      expect(await (await one.call(`/api/v1/jobs/${id}/files/out`)).text()).toBe("mine");
-      for (const path of ["files", "files/out", "files.zip"]) {
-        const elsewhere = await two.call(`/api/v1/jobs/${id}/${path}`);
-        expect([elsewhere.status, await elsewhere.text()]).toEqual([503, expect.stringContaining("on node one")]);
-      }
-    }
-    const runs = await database.sql<{ node_id: string }[]>`select distinct node_id from runs`;
-    expect(runs.map(({ node_id }) => node_id)).toEqual(["one"]);
-    const id = await submitPayload(one, { "run.sh": "exit 0" });
-    await until("it is completed", () => unzipped(one, `/retrieve/${id}`), { withinMs: 30_000 });
-    const elsewhere = await two.call(`/retrieve/${id}`);
-    expect([elsewhere.status, await elsewhere.text()]).toEqual([503, expect.stringContaining("on node one")]);
-    for (const node of [one, two]) expect(await node.stop()).toBe(0);
-  });
-
-  test("leave work to the disk that has its files, under whatever name it comes back", async () => {
-    const database = await freshDatabase();
-    const dataDir = scratchDirectory("data");
-    const [one, two] = await Promise.all([
-      nodeOf(database, { NODE_NAME: "one", DATA_DIR: dataDir, SCRIPT_SLOTS: "1", NODE_LEASE: "6" }),
-      nodeOf(database, { NODE_NAME: "two" }),
-    ]);
-    const job = await submitFiles(one, { "run.sh": "sleep 2; cat in > out", in: "mine" });
-    await untilRunning(one, job.id);
-    await one.kill();
-    const reason = async () => {
-      const seen = (await (await two.call(`/api/v1/jobs/${job.id}`)).json()) as Job & { waiting?: { reason: string } };
-      return seen.waiting?.reason.startsWith("no node with tag disk:") ?? false;
-    };
-    await until("it waits for that disk, and says so", reason, { withinMs: 30_000 });
-    const back = await nodeOf(database, { NODE_NAME: "uno", DATA_DIR: dataDir });
-    expect(await ended(two, job.id)).toMatchObject({ status: "succeeded" });
-    expect(await (await back.call(`/api/v1/jobs/${job.id}/files/out`)).text()).toBe("mine");
-    for (const node of [two, back]) expect(await node.stop()).toBe(0);
   });
 });
 

@@ -88,8 +88,11 @@ describe.skipIf(!isThere)("through PgBouncer in transaction mode", () => {
     }
   });
 
-  test("a node hears of the others by DATABASE_LISTEN_URL", async () => {
-    const server = await serverOn(byTransaction, { DATABASE_LISTEN_URL: direct.url() });
+  test.each([
+    ["directly", () => direct.url()],
+    ["through a pooler of sessions", () => bySession],
+  ])("a node hears of the others by DATABASE_LISTEN_URL, %s", async (_, listenUrl) => {
+    const server = await serverOn(byTransaction, { DATABASE_LISTEN_URL: listenUrl() });
     expect(said(server)).toContain("leads to a pooler");
     expect(said(server)).not.toContain("polls every second");
     expect(await submitted(server, { function: "greet" })).toMatchObject({ status: "succeeded" });
