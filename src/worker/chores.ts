@@ -11,6 +11,8 @@ export type ChoresOptions = { engine: Engine; worker: Worker | null; log: Log };
 const countEveryMs = 5_000;
 /** What takes long, since so much waits, is done so much less often that it takes a fiftieth of the time. */
 const restFactor = 50;
+/** And no longer, since it may have taken long for a database that was away. */
+const restMaxMs = 60_000;
 /** What no renewal points at: tasks of nodes without a row, and of keys whose waker died. */
 const sweepEveryMs = 15_000;
 
@@ -89,5 +91,5 @@ async function timed(everyMs: number, work: () => Promise<void>): Promise<number
   const since = Date.now();
   await work();
   const now = Date.now();
-  return now + Math.max(everyMs, restFactor * (now - since));
+  return now + Math.max(everyMs, Math.min(restFactor * (now - since), restMaxMs));
 }
