@@ -13,6 +13,8 @@ const awayMinMs = 50;
 const distrustMs = 2_000;
 const distrustMaxMs = 30_000;
 const targetsMax = 1_000;
+/** What waits is counted for as many nodes. */
+const nodesMax = 50;
 
 /**
  * Keeps a node that is given work from doing all of it while others have nothing to do. As long as they are less busy,
@@ -53,7 +55,7 @@ export class Courtesy {
   /** Among how many nodes, this one counted, the next claim shares what waits. What others have let lie is not shared again. */
   nodes(peers: PeerSlots | undefined): number {
     const shares = this.#meanOfAllMs >= shortMs && !this.#tookShare && this.#trusts;
-    return peers === undefined || !shares ? 1 : 1 + peers.nodes;
+    return peers === undefined || !shares ? 1 : Math.min(1 + peers.nodes, nodesMax);
   }
 
   /** A claim is over. When it took its share, the rest is left to others for a moment. */

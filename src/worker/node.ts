@@ -232,7 +232,7 @@ export class Node {
   async #comeBack(): Promise<void> {
     const { engine, log } = this.#options;
     const askedAtMs = performance.now();
-    if (this.#isStopped) return;
+    if (this.#isStopped || engine.view.draining) return;
     if (!(await reclaim(engine.db.lease, engine.nodeId, this.#bootId, this.#state(), this.#times))) return;
     this.#renewedAtMs = askedAtMs;
     this.#isLate = false;
