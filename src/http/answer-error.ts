@@ -1,4 +1,4 @@
-import { isPassingFault } from "../db/client.ts";
+import { EngineError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { GuardRefusal } from "./auth.ts";
 import { requestId } from "./exchange.ts";
@@ -19,7 +19,7 @@ export function createErrorAnswer(log: Log, table: () => RouteTable): (thrown: T
     const meant = route === undefined && found.code === "not_found" ? missed(found, request, table()) : found;
     if (meant instanceof Response) return meant;
     if (meant.code === "internal") logFault(log, error, request, meant.path);
-    else if (isPassingFault(error)) log.warn("the database was away", { request_id: requestId(request), fault: error });
+    else if (meant.code === "unavailable") logLack(log, error, request);
     const response = table().ownerOf(meant.path, route)(meant);
     if (meant.allow.length > 0) response.headers.set("allow", meant.allow.join(", "));
     return response;
@@ -34,6 +34,12 @@ function missed(found: Refusal, request: Request, table: RouteTable): Refusal | 
   if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: { allow: allow.join(", ") } });
   const detail = `${request.method} is not offered here; ${methods.join(", ")} ${methods.length === 1 ? "is" : "are"}`;
   return refusal(request, "method_not_allowed", detail, { allow });
+}
+
+/** What this service needs and did not get. The caller is told that much, the log why. */
+function logLack(log: Log, error: unknown, request: Request): void {
+  const fault = error instanceof EngineError ? error.cause : error;
+  if (fault !== undefined) log.warn("a request could not be served", { request_id: requestId(request), fault });
 }
 
 function logFault(log: Log, error: unknown, request: Request, path: string): void {

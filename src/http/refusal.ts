@@ -1,5 +1,6 @@
 import { ElysiaCustomStatusResponse, NotFoundError, ParseError, ValidationError } from "elysia";
 import { isPassingFault } from "../db/client.ts";
+import { outageRetryS, outageText } from "../db/outage.ts";
 import { EngineError, type ErrorCode, type Problem } from "../errors.ts";
 import { requestId } from "./exchange.ts";
 
@@ -59,8 +60,6 @@ const retryAfterUsualS: Partial<Record<RefusalCode, number>> = {
 };
 
 const faultDetail = "The service failed to answer this request. Its log has the cause under the request id.";
-const awayDetail = "The database is away for the moment";
-const awayRetryS = 2;
 
 /** Makes a refusal with the usual status. */
 export function refusal(
@@ -82,8 +81,8 @@ export function refusal(
   };
 }
 
-/** What anything thrown means to the caller. Total; of a fault it says nothing but that there was one (`internal`), or that
- * the database is away (`unavailable`). */
+/** What anything thrown means to the caller. Total; of a fault it says nothing but that there was one (`internal`), or what
+ * the database lacks (`unavailable`). */
 export function refusalOf(error: unknown, request: Request): Refusal {
   if (error instanceof EngineError) return refusal(request, error.code, error.message, error.options);
   if (error instanceof ValidationError) {
@@ -94,7 +93,8 @@ export function refusalOf(error: unknown, request: Request): Refusal {
   if (error instanceof ParseError) return refusal(request, "invalid", "The body of the request cannot be read");
   if (error instanceof NotFoundError) return refusal(request, "not_found", "There is nothing at this path");
   if (error instanceof ElysiaCustomStatusResponse) return ofStatus(request, Number(error.code));
-  if (isPassingFault(error)) return refusal(request, "unavailable", awayDetail, { retryAfterSeconds: awayRetryS });
+  if (isPassingFault(error))
+    return refusal(request, "unavailable", outageText(error), { retryAfterSeconds: outageRetryS });
   return refusal(request, "internal", faultDetail);
 }
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { status, t } from "elysia";
+import { refusalOf as submitRefusal } from "../../src/engine/submit-refusal.ts";
 import { EngineError, errorCodes } from "../../src/errors.ts";
 import { problem, problemKinds } from "../../src/http/problem.ts";
 import { bodyOf, openRoom, type Room, wordySurface } from "./room.ts";
@@ -22,6 +23,8 @@ const thrown: Record<string, () => unknown> = {
   teapot: () => status(418, "hunter2"),
   ...Object.fromEntries(errorCodes.map((code) => [code, () => new EngineError(code, "shown", { cause: leak() })])),
 };
+
+const diskFull = "The database's disk is full: free some space";
 
 let room: Room;
 
@@ -93,6 +96,37 @@ describe("what a handler throws", () => {
     room.lines.length = 0;
     await ask("/wordy/sync/conflict");
     expect(room.lines.map((line) => JSON.parse(line).event)).toEqual(["request"]);
+  });
+});
+
+describe("a database that lacks something", () => {
+  const full = Object.assign(new Error("could not extend file: No space left on device"), { code: "53100" });
+  const ways = { raw: () => full, refused: () => submitRefusal(full), other: () => submitRefusal(leak()) };
+  const said = { raw: diskFull, refused: diskFull, other: "The job could not be stored" };
+
+  test("is told as such, and its log has the cause", async () => {
+    await using other = await openRoom({
+      surfaces: ({ gate }) => {
+        const surface = wordySurface("wordy", gate, (app) =>
+          app.get(
+            "/wordy/:way",
+            ({ params }) => {
+              throw ways[params.way as keyof typeof ways]();
+            },
+            { auth: "open" },
+          ),
+        );
+        return [{ ...surface, refuse: (refusal) => problem(refusal.code, refusal.detail, refusal) }];
+      },
+    });
+    for (const way of ["raw", "refused", "other"] as const) {
+      other.lines.length = 0;
+      const response = await fetch(`${other.url}/wordy/${way}`);
+      expect(await bodyOf(response)).toMatchObject({ status: 503, detail: said[way] });
+      const logged = other.lines.map((line) => JSON.parse(line)).filter(({ event }) => event !== "request");
+      const fault = expect.stringContaining(way === "other" ? "hunter2" : "No space left");
+      expect(logged).toMatchObject([{ level: "warn", request_id: response.headers.get("x-request-id"), fault }]);
+    }
   });
 });
 
