@@ -76,7 +76,8 @@ class SidecarProcess implements Sidecar {
 
   #spawn(): Bun.Subprocess {
     const { tagsDir, servicesDir, environment, log } = this.#options;
-    const start = childCommand("sidecar");
+    // The working directory is the server's: its .env may hold the server's secrets, and its bunfig.toml is nobody's.
+    const start = childCommand("sidecar", { flags: ["--no-env-file", "--config=/dev/null"] });
     const child = Bun.spawn([...start.command, tagsDir, servicesDir], {
       env: { ...environment, ...start.environment },
       stdin: "ignore",
