@@ -9,6 +9,7 @@ const secrets = {
   AUTH_KEY: "secret",
   LB_AUTH_KEY: "secret",
   DATABASE_URL: "secret",
+  PGPASSWORD: "secret",
   API_KEY: "secret",
   WEBHOOK_SECRET: "secret",
   WEBHOOK_HEADERS: "secret",
