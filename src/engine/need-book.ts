@@ -60,21 +60,27 @@ export async function pruneNeeds(sql: Sql, queue: Queue): Promise<number> {
   });
 }
 
-/** In the order of their names, so that two nodes that write the same ones do not wait for each other. */
+/**
+ * In the order of their names, so that two nodes that write the same ones do not wait for each other. New ones all fit, or none goes in; two
+ * that write at the same moment do not count each other's: a lock would have the renewals of leases wait, which share these connections.
+ */
 async function write(sql: Sql, queue: Queue, wanted: ReadonlyMap<string, Need>): Promise<void> {
-  const rows = [...wanted]
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, { runner, target, requires }]) => ({
-      q: name,
-      r: runner,
-      t: target,
-      n: requires === null ? null : JSON.stringify(requires),
-    }));
+  const rows = [...wanted].map(([name, { runner, target, requires }]) => ({
+    q: name,
+    r: runner,
+    t: target,
+    n: requires === null ? null : JSON.stringify(requires),
+  }));
   await sql.begin(async (tx) => {
     const written = await tx.unsafe(
-      `INSERT INTO needs (queue, runner, target, requires)
-       SELECT q, r, t, n::json FROM json_to_recordset($1::text::json) AS x(q text, r text, t text, n text)
-       WHERE (SELECT count(*) FROM needs) < ${needsMax} OR EXISTS (SELECT 1 FROM needs WHERE queue = x.q)
+      `WITH wanted AS (
+         SELECT x.*, EXISTS (SELECT 1 FROM needs WHERE queue = x.q) AS known
+         FROM json_to_recordset($1::text::json) AS x(q text, r text, t text, n text)
+       )
+       INSERT INTO needs (queue, runner, target, requires)
+       SELECT q, r, t, n::json FROM wanted
+       WHERE known OR (SELECT count(*) FROM needs) + (SELECT count(*) FROM wanted WHERE NOT known) <= ${needsMax}
+       ORDER BY q
        ON CONFLICT (queue) DO UPDATE SET used_at = now() RETURNING queue`,
       [JSON.stringify(rows)],
     );

@@ -272,6 +272,12 @@ describe("a need", () => {
     const { id } = await plain.submitter.submit(asking({ tags: ["one more"] }, "echo"));
     await cancel(plain.engine, id);
   });
+
+  test("that are too many together are refused together", async () => {
+    const several = Array.from({ length: 501 }, (_, n) => asking({ tags: [`kind ${n}`] }, "echo"));
+    await expect(plain.submitter.submitTogether(several)).rejects.toThrow("different requirements");
+    expect(await database.sql`SELECT 1 FROM needs WHERE requires->'tags'->>0 LIKE 'kind %'`).toHaveLength(0);
+  });
 });
 
 const filler: string[] = [];
