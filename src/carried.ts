@@ -41,11 +41,12 @@ export function asBun(): Record<string, string> {
 
 /** A file on the disk, since a Bun started by the executable does not see what is inside. Named by its content, and put back when a cleaner took it. */
 function unpack(program: ChildProgram): string {
+  const directory = ownDirectory();
   const known = unpacked.get(program);
   if (known !== undefined && existsSync(known)) return known;
   const text = readFileSync(carriedFile(join(programsFolder, childPrograms[program].replace(/\.ts$/, ".js"))));
   const hash = createHash("sha256").update(text).digest("hex").slice(0, 16);
-  const path = join(ownDirectory(), `${program}-${hash}.js`);
+  const path = join(directory, `${program}-${hash}.js`);
   if (!existsSync(path)) {
     const draft = `${path}.${process.pid}`;
     writeFileSync(draft, text, { mode: 0o600 });
@@ -55,7 +56,7 @@ function unpack(program: ChildProgram): string {
   return path;
 }
 
-/** Nobody else may have made it, or could write to it: what is in there is run. */
+/** Nobody else may have made it, also after a cleaner took ours, or could write to it: what is in there is run. */
 function ownDirectory(): string {
   const uid = process.getuid?.() ?? 0;
   const path = join(tmpdir(), `fairlead-programs-${uid}`);
