@@ -20,7 +20,8 @@ export async function abortUploads(bucket: BucketOptions, prefix: string, olderT
   for (let page = 0; page < pagesMax; page++) {
     const listed = await list(bucket, { prefix, ...from });
     for (const { key, uploadId, initiatedMs } of listed.uploads) {
-      if (initiatedMs > limitMs) continue;
+      // One whose age cannot be read may be under way, and one elsewhere is somebody else's.
+      if (!(initiatedMs <= limitMs) || !key.startsWith(prefix)) continue;
       const answer = await ask(bucket, "DELETE", key, { uploadId });
       if (answer.ok) aborted++;
     }

@@ -13,7 +13,7 @@ import {
 import { join } from "node:path";
 import { S3Client } from "bun";
 import { unzipSync } from "fflate";
-import type { BucketOptions } from "../../src/files/bucket.ts";
+import { type BucketOptions, openBucket } from "../../src/files/bucket.ts";
 import { createObjectKeys } from "../../src/files/object-keys.ts";
 import { createS3Store } from "../../src/files/s3-store.ts";
 import { sign } from "../../src/files/signed-request.ts";
@@ -264,6 +264,35 @@ test("a store that does not list unfinished uploads, or cannot be reached, ends 
   expect(await abortUploads(options, "", 0)).toBe(0);
   await denying.stop(true);
   await expect(abortUploads(options, "", 0)).rejects.toMatchObject({ code: "unavailable" });
+});
+
+test("unfinished uploads without an age, or of another prefix, are left alone whatever the store lists", async () => {
+  const ended: string[] = [];
+  const upload = (key: string, initiated: string) =>
+    `<Upload><Key>${key}</Key><UploadId>1</UploadId>${initiated}</Upload>`;
+  const old = "<Initiated>2020-01-01T00:00:00Z</Initiated>";
+  const careless = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch({ method, url }) {
+      if (method === "DELETE") ended.push(new URL(url).pathname);
+      const uploads = [upload("team/a", ""), upload("team/b", old), upload("other/c", old)];
+      return new Response(`<ListMultipartUploadsResult>${uploads.join("")}</ListMultipartUploadsResult>`);
+    },
+  });
+  const options = { ...optionsOf(bucket), endpoint: careless.url.origin };
+  expect(await abortUploads(options, "team/", 0)).toBe(1);
+  expect(ended).toEqual(["/box/team/b"]);
+  await careless.stop(true);
+});
+
+test("a store that sends more than was asked for does not lengthen a file", async () => {
+  const generous = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("more than that") });
+  const { stream } = openBucket({ ...optionsOf(bucket), endpoint: generous.url.origin });
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream("a", { bytes: 4 })) chunks.push(chunk);
+  expect(Buffer.concat(chunks).toString()).toBe("more");
+  await generous.stop(true);
 });
 
 /** Begins a multipart upload in a process that is killed before it ends. */
