@@ -85,7 +85,7 @@ export function sessionNotes({ isPooled, hears }: Sessions): string[] {
 export function cannotBeUsed(fault: unknown, otherwise = usualFix): EngineError {
   if (fault instanceof EngineError) return fault;
   const said = fault instanceof Error ? fault.message || String(fault) : String(fault);
-  const fix = tlsFixes.find(([sign]) => sign.test(`${codeOf(fault)} ${said}`))?.[1] ?? otherwise;
+  const fix = knownFixes.find(([sign]) => sign.test(`${codeOf(fault)} ${said}`))?.[1] ?? otherwise;
   const message = `The database at DATABASE_URL cannot be used: ${said}${fix === "" ? "" : `. ${fix}`}`;
   return new EngineError("unavailable", message, { cause: fault });
 }
@@ -96,7 +96,11 @@ export function startFault(fault: unknown): unknown {
 }
 
 const usualFix = "Start it, or correct DATABASE_URL; without one an embedded Postgres is started";
-const tlsFixes: readonly [RegExp, string][] = [
+const knownFixes: readonly [RegExp, string][] = [
+  [
+    /Invalid URL|URI error|URI malformed/,
+    "Write postgres://user:password@host:5432/database, with %40 for @, %2F for /, %3F for ?, %23 for # and %25 for % in the password",
+  ],
   [/no encryption/, "It insists on TLS: add sslmode=require, or sslmode=verify-full with sslrootcert"],
   [
     /before secure TLS connection/,

@@ -6,6 +6,8 @@ import { readTls } from "./tls.ts";
 /** An address as postgres.js takes it: a URL without what the options say, or no URL and all of it in the options. */
 export type Place = { url: string | null; options: postgres.Options<Record<string, never>> };
 
+const shape = "write postgres://user:password@host:5432/database";
+
 /** What libpq knows and only changes its timing or its own comfort. */
 const idle = [
   "keepalives",
@@ -35,6 +37,9 @@ const foreign: Record<string, { harmless: string[]; instead: string }> = {
  */
 export function readAddress(address: DatabaseAddress): Place {
   if (typeof address !== "string") return { url: null, options: address };
+  // Without a scheme what stands before the first colon would be one, and the driver would go to this machine.
+  if (!/^postgres(?:ql)?:\/\//.test(address))
+    throw new EngineError("unavailable", `DATABASE_URL is no address: ${shape}`);
   const [base = "", query = ""] = address.split(/\?(.*)/s);
   const parameters = new URLSearchParams(query);
   refuseForeign(parameters);

@@ -54,6 +54,14 @@ describe("what cannot be honoured is refused with what to write instead, and wit
   });
 });
 
+test.each(["me:hush@db.example/jobs", "http://me:hush@db.example/jobs", "host=db.example password=hush"])(
+  "%p is no address, and its password is not told",
+  (text) => {
+    expect(() => readAddress(text)).toThrow("write postgres://user:password@host:5432/database");
+    expect(() => readAddress(text)).not.toThrow("hush");
+  },
+);
+
 test("an address stands among the parameters as well, and others go to the server", () => {
   const { url, options } = readAddress(
     "postgres:///?host=h&port=1&user=u&password=p&dbname=d&search_path=s&keepalives=1",
