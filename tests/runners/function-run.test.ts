@@ -112,7 +112,7 @@ describe("a result", () => {
     ["infinite", "The function returned -Infinity, which is not JSON"],
     ["callback", "The function returned a function, which is not JSON"],
     ["symbol", "The function returned a symbol, which is not JSON"],
-    ["badJson", "The function returned a value that cannot be written: no JSON today, which is not JSON"],
+    ["badJson", "The function returned what cannot be written as JSON: no JSON today"],
   ];
   for (const [name, message] of noJson) {
     test(`that is no JSON fails clearly: ${name}`, async () => {

@@ -13,7 +13,7 @@ export function resultJson(value: unknown, bytesMax: number): { json: string } |
     if (bytes <= bytesMax) return { json };
     return { fault: `The result has ${bytes} bytes; at most ${bytesMax} are allowed. Return less` };
   } catch (fault) {
-    return { fault: notJson(`a value that cannot be written: ${thrownText(fault)}`) };
+    return { fault: `The function returned what cannot be written as JSON: ${thrownText(fault).replace(/\.$/, "")}` };
   }
 }
 
