@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { claim } from "../../src/engine/begin.ts";
 import { cancel } from "../../src/engine/cancel.ts";
 import type { Database, Sql } from "../../src/db/client.ts";
 import { JobFeed } from "../../src/engine/feed.ts";
@@ -118,6 +119,7 @@ async function everything(count: number): Promise<void> {
   await cancel(node.engine, waiting.id);
   await reap(node.engine, "expired");
   await unpark(node.engine);
+  await claim(node.engine, ["function", "script"], 1, 2);
 }
 
 function listening(db: Database): Database {
