@@ -23,9 +23,11 @@ export type CallersOptions = {
   callers: number;
   kinds: readonly Kind[];
   pauseMs: number;
+  /** Whoever has no answer for so long turns to another node; 5 s unless said. */
+  answerWithinMs?: number;
 };
 
-const answerWithinMs = 5_000;
+const answerUsuallyWithinMs = 5_000;
 const giveUpAfterMs = 60_000;
 const followAtOnce = 20;
 
@@ -73,16 +75,16 @@ async function call(options: CallersOptions, journal: Journal, following: Set<Pr
 
 /** Null when no node took it for long. */
 async function submitUntilTaken(
-  { cluster, random }: CallersOptions,
+  { cluster, random, answerWithinMs = answerUsuallyWithinMs }: CallersOptions,
   journal: Journal,
   id: string,
   kind: Kind,
 ): Promise<Response | null> {
   const body = { id, ...bodyOf(kind, random) };
-  const prefer = kind === "sync" ? { prefer: "wait=4" } : {};
+  const prefer = kind === "sync" ? "wait=4" : "respond-async";
   const until = performance.now() + giveUpAfterMs;
   while (performance.now() < until) {
-    const answer = await ask(pickNode(cluster, random), "/api/v1/jobs", body, prefer);
+    const answer = await ask(pickNode(cluster, random), "/api/v1/jobs", body, { prefer, answerWithinMs });
     if (answer instanceof Response && answer.ok) return answer;
     if (answer instanceof Response && answer.status !== 503) {
       journal.oddAnswers.push(`${answer.status} ${(await answer.text()).slice(0, 300)}`);
@@ -99,7 +101,7 @@ async function submitUntilTaken(
 async function cancel(cluster: ClusterNodes, random: Random, id: string): Promise<void> {
   await Bun.sleep(random.between(0, 300));
   for (let tries = 0; tries < 20; tries++) {
-    const answer = await ask(pickNode(cluster, random), `/api/v1/jobs/${id}/cancel`, {});
+    const answer = await ask(pickNode(cluster, random), `/api/v1/jobs/${id}/cancel`, {}, {});
     if (answer instanceof Response && (answer.ok || answer.status === 409)) return;
     await Bun.sleep(100);
   }
@@ -129,16 +131,17 @@ async function ask(
   node: ClusterNode,
   path: string,
   body: unknown,
-  headers: Record<string, string> = {},
+  { prefer = "respond-async", answerWithinMs = answerUsuallyWithinMs }: { prefer?: string; answerWithinMs?: number },
 ): Promise<Response | string> {
   try {
     return await fetch(`${node.server.url}${path}`, {
       method: "POST",
-      headers: { "content-type": "application/json", ...headers },
+      headers: { "content-type": "application/json", prefer },
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(answerWithinMs),
     });
   } catch (fault) {
-    return fault instanceof Error ? ("code" in fault ? String(fault.code) : fault.name) : "unknown";
+    if (!(fault instanceof Error)) return "unknown";
+    return "code" in fault && typeof fault.code === "string" ? fault.code : fault.name;
   }
 }
