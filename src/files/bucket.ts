@@ -22,7 +22,8 @@ export type Bucket = {
   text(key: string): Promise<string>;
   /** The content of an object of that size, or a part of it (offsets, both included). */
   stream(key: string, of: Content): AsyncGenerator<Bytes>;
-  download(key: string, path: string): Promise<void>;
+  /** Writes an object of that size to a file. What else the store sends, as when it ends too early, is refused. */
+  download(key: string, to: { path: string; bytes: number }): Promise<void>;
   remove(key: string): Promise<void>;
   /** Up to 1,000 keys. */
   keys(prefix: string): Promise<string[]>;
@@ -44,7 +45,7 @@ export function openBucket(options: BucketOptions): Bucket {
     putFile: (key, file, seen) => asked(() => upload(client, { key, file, seen })),
     text: (key) => asked(() => client.file(key).text()),
     stream: (key, content) => download(client, key, content),
-    download: (key, path) => asked(async () => void (await Bun.write(path, client.file(key)))),
+    download: (key, to) => asked(() => write(client, key, to)),
     remove: (key) => asked(() => client.delete(key)),
     keys: (prefix) => asked(async () => ((await client.list({ prefix })).contents ?? []).map(({ key }) => key)),
   };
@@ -85,6 +86,12 @@ async function uploadInParts(
   await writer.end();
 }
 
+async function write(client: S3Client, key: string, { path, bytes }: { path: string; bytes: number }): Promise<void> {
+  const written = await Bun.write(path, client.file(key));
+  if (written === bytes) return;
+  throw new EngineError("unavailable", `The object store sent ${written} bytes of a file that has ${bytes}`);
+}
+
 async function* download(client: S3Client, key: string, content: Content): AsyncGenerator<Bytes> {
   const { start, end } = content.span ?? { start: 0, end: content.bytes - 1 };
   // Some stores refuse a range of an empty object, which is what reading one asks for.
@@ -106,7 +113,8 @@ async function* download(client: S3Client, key: string, content: Content): Async
       yield wanted;
     }
   } finally {
-    await reader.cancel();
+    // A stream that has failed fails again here, and its own fault is the one to tell.
+    await reader.cancel().catch(() => undefined);
   }
 }
 

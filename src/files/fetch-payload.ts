@@ -22,7 +22,7 @@ export async function fetchPayload(bucket: Bucket, manifest: BucketManifest, dir
     act: async (file) => {
       const path = place(file.path);
       mkdirSync(dirname(path), { recursive: true });
-      await bucket.download(keyIn(manifest, file.path), path);
+      await bucket.download(keyIn(manifest, file.path), { path, bytes: file.bytes });
       chmodSync(path, file.mode);
       utimesSync(path, new Date(), new Date(file.modifiedAt));
     },

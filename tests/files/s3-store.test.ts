@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { S3Client } from "bun";
+import { listen, S3Client } from "bun";
 import { unzipSync } from "fflate";
 import { type BucketOptions, openBucket } from "../../src/files/bucket.ts";
 import { createObjectKeys } from "../../src/files/object-keys.ts";
@@ -284,6 +284,25 @@ test("unfinished uploads without an age, or of another prefix, are left alone wh
   expect(await abortUploads(options, "team/", 0)).toBe(1);
   expect(ended).toEqual(["/box/team/b"]);
   await careless.stop(true);
+});
+
+test.each(["", "half", "more than that"])("a store that sends %j of a file does not give it to a run", async (sent) => {
+  const lying = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response(sent) });
+  const { download } = openBucket({ ...optionsOf(bucket), endpoint: lying.url.origin });
+  const path = join(scratch(), "a");
+  await expect(download("a", { path, bytes: 7 })).rejects.toMatchObject({ code: "unavailable" });
+  await lying.stop(true);
+});
+
+test("a store that breaks off in the middle of a file is refused as unavailable", async () => {
+  const cutting = listen({
+    port: 0,
+    hostname: "127.0.0.1",
+    socket: { data: (socket) => void socket.end("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf") },
+  });
+  const { stream } = openBucket({ ...optionsOf(bucket), endpoint: `http://127.0.0.1:${cutting.port}` });
+  await expect(Array.fromAsync(stream("a", { bytes: 10 }))).rejects.toMatchObject({ code: "unavailable" });
+  cutting.stop(true);
 });
 
 test("a store that sends more than was asked for does not lengthen a file", async () => {
