@@ -72,7 +72,7 @@ export async function openDoors(rooms: Rooms, options: DoorOptions): Promise<Doo
   closers.first.push(await startOptexity(rooms));
   if (config.surfaces.includes("andera")) {
     const address = { hostname: hostOf("andera", config), port: config.websocketPort };
-    const balancers = listenForBalancers(anderaDeps(rooms, sidecar), address);
+    const balancers = listenForBalancers(anderaDeps(rooms, sidecar, streams), address);
     closers.last.push(() => balancers.stop());
   }
   return { url: outer, internalUrl: inner, watchUrl: "" };

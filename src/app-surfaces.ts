@@ -4,6 +4,7 @@ import { optexityDeps } from "./app-optexity.ts";
 import { setMaintenance } from "./engine/maintenance.ts";
 import type { Rooms } from "./app-rooms.ts";
 import type { Gate } from "./http/gate.ts";
+import type { Streams } from "./http/streams.ts";
 import type { Surface } from "./http/surface.ts";
 import type { AnderaDeps } from "./surfaces/andera/deps.ts";
 import type { SurfaceName } from "./settings/surface-names.ts";
@@ -29,7 +30,7 @@ export function mountSurfaces(
   const makers: Record<SurfaceName, () => Surface> = {
     api: () => apiSurface(apiDeps(rooms, parts), gate),
     opteryx: () => opteryxSurface(opteryxDeps(rooms), gate),
-    andera: () => anderaSurface(anderaDeps(rooms, sidecar), gate),
+    andera: () => anderaSurface(anderaDeps(rooms, sidecar, parts.streams), gate),
     infernet: () => infernetSurface(infernetDeps(rooms), gate),
     orchestrator: () => orchestratorSurface(orchestratorDeps(rooms), gate),
     optexity: () => optexitySurface(optexityDeps(rooms, parts.child), gate),
@@ -37,7 +38,7 @@ export function mountSurfaces(
   return names.map((name) => makers[name]());
 }
 
-export function anderaDeps(rooms: Rooms, sidecar: Sidecar): AnderaDeps {
+export function anderaDeps(rooms: Rooms, sidecar: Sidecar, streams: Streams): AnderaDeps {
   const { config, engine, submitter, log, runners, worker } = rooms;
   return {
     engine,
@@ -52,6 +53,7 @@ export function anderaDeps(rooms: Rooms, sidecar: Sidecar): AnderaDeps {
       else worker.resume();
     },
     sidecar,
+    streams,
     sealWebhook: (webhook) => sealWebhook(rooms, webhook, "/webhook"),
     group: config.group,
     contract: config.contract,

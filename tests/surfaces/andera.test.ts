@@ -1,9 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Service, startService } from "../support/service.ts";
+import { until } from "../support/until.ts";
 
 const key = "test-auth-key";
 const lbKey = "test-lb-key";
+const directory = mkdtempSync(join(tmpdir(), "fairlead-andera-"));
 let service: Service;
 
 beforeAll(async () => {
@@ -18,7 +22,10 @@ beforeAll(async () => {
     SLOTS: "2",
   });
 });
-afterAll(() => service.stop());
+afterAll(async () => {
+  await service.stop();
+  rmSync(directory, { recursive: true });
+});
 
 const task = (body: unknown, headers: Record<string, string> = { authorization: key }) =>
   service.post("/task", body, headers);
@@ -169,6 +176,35 @@ describe("modes", () => {
     expect(await response.text()).toBe("Hello Ada!");
   });
 
+  test("stream sends the job's events where those are asked for", async () => {
+    const headers = { authorization: key, accept: "text/event-stream" };
+    const response = await task({ function: "greet", input: { name: "Ada" }, mode: "stream" }, headers);
+    expect(response.headers.get("content-type")).toStartWith("text/event-stream");
+    const text = await response.text();
+    expect(text).toContain('"stream":"stream"');
+    expect([...text.matchAll(/^event: (.*)$/gm)].map(([, kind]) => kind).at(-1)).toBe("completed");
+    const again = await service.call(`/api/v1/jobs/${response.headers.get("x-job-id")}/events`, { headers });
+    expect(await again.text()).toBe(text);
+  });
+
+  test("a caller that leaves does not cancel its job", async () => {
+    const gate = join(directory, "left");
+    const caller = new AbortController();
+    const gone = service.call("/task", {
+      method: "POST",
+      headers: { authorization: key },
+      body: JSON.stringify({ function: "gated", input: { path: gate } }),
+      signal: caller.signal,
+    });
+    await untilUsed(1);
+    caller.abort();
+    await expect(gone).rejects.toThrow();
+    writeFileSync(gate, "");
+    await untilUsed(0);
+    const listed = await service.call("/api/v1/jobs?limit=1", { headers: { authorization: key } });
+    expect(await listed.json()).toMatchObject({ jobs: [{ status: "succeeded", input: { path: gate } }] });
+  });
+
   test("an error in the middle of a stream ends it and leaves the server up", async () => {
     const response = await task({ function: "breaks", mode: "stream" });
     expect(response.status).toBe(200);
@@ -223,8 +259,15 @@ describe("modes", () => {
 
 describe("maintenance", () => {
   test("refuses new tasks, lets running ones finish, and starts waiting ones when it ends", async () => {
-    const running = task({ function: "naps", input: { ms: 400 } });
-    await untilUsed(1);
+    const gate = join(directory, "off");
+    const running = [1, 2].map(() => task({ function: "gated", input: { path: gate } }));
+    await untilUsed(2);
+    let isAnswered = false;
+    const waiting = task({ function: "greet" }).then((response) => {
+      isAnswered = true;
+      return response;
+    });
+    await until("one waits", async () => (await slotsNow()).queue === 1);
     expect(await answerOf(await service.call("/off", { method: "POST", headers: { authorization: key } }))).toEqual({
       status: 200,
       body: { status: "maintenance", message: "Maintenance mode enabled" },
@@ -236,11 +279,16 @@ describe("maintenance", () => {
     expect(await (await service.call("/health")).json()).toMatchObject({ status: expect.any(String) });
     const full = await fullHealth();
     expect(full).toMatchObject({ status: "maintenance", slots: { available: 0 } });
-    expect((await running).status).toBe(200);
+    writeFileSync(gate, "");
+    for (const response of await Promise.all(running)) expect(response.status).toBe(200);
+    await untilUsed(0);
+    await Bun.sleep(100);
+    expect(isAnswered).toBe(false);
     expect(await answerOf(await service.call("/on", { method: "POST", headers: { authorization: key } }))).toEqual({
       status: 200,
       body: { status: "ready", message: "Maintenance mode disabled" },
     });
+    expect((await waiting).status).toBe(200);
     expect((await task({ function: "greet" })).status).toBe(200);
   });
 });
@@ -265,12 +313,10 @@ async function fullHealth(): Promise<Record<string, unknown>> {
   return (await answerOf(await service.call("/health", { headers: { "x-lb-auth": lbKey } }))).body;
 }
 
-async function untilUsed(slots: number): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (Date.now() < deadline) {
-    const { slots: now } = (await fullHealth()) as { slots: { used: number } };
-    if (now.used >= slots) return;
-    await Bun.sleep(5);
-  }
-  throw new Error(`waited 10 s for ${slots} slots in use`);
+async function slotsNow(): Promise<{ used: number; queue: number }> {
+  return (await fullHealth())["slots"] as { used: number; queue: number };
+}
+
+function untilUsed(slots: number): Promise<boolean> {
+  return until(`${slots} slots are in use`, async () => (await slotsNow()).used === slots);
 }

@@ -2,6 +2,7 @@ import type { Engine } from "../../engine/context.ts";
 import type { Submitter } from "../../engine/submit.ts";
 import type { Log } from "../../log.ts";
 import type { FunctionConfig, ParamRules } from "../../functions.ts";
+import type { Streams } from "../../http/streams.ts";
 import type { Sidecar } from "./sidecar.ts";
 
 /** A function as this surface needs to know it. */
@@ -19,6 +20,7 @@ export type AnderaDeps = {
   /** This node's maintenance, kept over restarts. */
   setMaintenance(on: boolean): Promise<void>;
   sidecar: Sidecar;
+  streams: Streams;
   /** Checks the target of a webhook and its headers; returns the headers sealed, or undefined when there are none. Throws `EngineError`. */
   sealWebhook(webhook: { url: string; headers?: unknown }): string | undefined;
   group: string;

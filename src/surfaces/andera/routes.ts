@@ -78,7 +78,7 @@ const taskDetail = {
   summary: "Run a function",
   tags: ["andera"],
   description:
-    "Modes: `sync` answers with the result, `stream` with the text as it is produced, `webhook` at once and calls back.",
+    "Modes: `sync` answers with the result, `stream` with the text as it is produced, or with the job's events where `Accept` is `text/event-stream`, `webhook` at once and calls back.",
 };
 
 async function postTask(deps: AnderaDeps, gate: Gate, request: Request, client: string): Promise<Response> {
@@ -92,7 +92,7 @@ async function postTask(deps: AnderaDeps, gate: Gate, request: Request, client: 
     "info",
     `[TASK] Function call: ${task.function} | input: ${shown(task.input)} | contract: ${deps.contract} | mode: ${task.mode}`,
   );
-  return runTask(deps, task, { client, ...traceOf(request.headers) }, request.signal);
+  return runTask(deps, task, { client, ...traceOf(request.headers) }, request);
 }
 
 async function setMaintenance(deps: AnderaDeps, gate: Gate, request: Request, on: boolean): Promise<Response> {

@@ -1,6 +1,7 @@
 import { JobFeed } from "../../engine/feed.ts";
 import type { Submission } from "../../engine/submission.ts";
 import { waitFor } from "../../engine/wait.ts";
+import { jobEventEncoder } from "../../http/job-event-encoder.ts";
 import type { TraceContext } from "../../http/trace-context.ts";
 import { checkParams } from "../../runners/function/params.ts";
 import type { AnderaDeps, KnownFunction } from "./deps.ts";
@@ -18,7 +19,7 @@ export async function runTask(
   deps: AnderaDeps,
   task: TaskRequest,
   caller: Caller,
-  signal: AbortSignal,
+  request: Request,
 ): Promise<Response> {
   const known = deps.functions.get(task.function);
   if (known === undefined) throw new Error(`function ${task.function} vanished between two lookups`);
@@ -26,9 +27,9 @@ export async function runTask(
   if (!params.ok) return json(500, failure(params.message).body);
   switch (task.mode) {
     case "sync":
-      return runSync(deps, { ...submissionOf(deps, known, task, caller), isToldAtEnd: true }, signal);
+      return runSync(deps, { ...submissionOf(deps, known, task, caller), isToldAtEnd: true }, request.signal);
     case "stream":
-      return runStream(deps, submissionOf(deps, known, task, caller), signal);
+      return runStream(deps, submissionOf(deps, known, task, caller), request);
     case "webhook":
       return acceptWebhook(deps, submissionOf(deps, known, task, caller));
     default:
@@ -91,11 +92,11 @@ async function runSync(
   }
 }
 
-/** The raw text as the function produces it. An error ends the stream and fails the job. */
+/** The raw text as the function produces it, or the job's events. An error ends the stream and fails the job. */
 async function runStream(
   deps: AnderaDeps,
   submission: Submission & { id: string },
-  signal: AbortSignal,
+  request: Request,
 ): Promise<Response> {
   const feed = new JobFeed(deps.engine, submission.id, 0);
   try {
@@ -104,9 +105,18 @@ async function runStream(
     feed.close();
     throw fault;
   }
-  signal.addEventListener("abort", () => feed.close(), { once: true });
+  const headers = { "x-job-id": submission.id };
+  if (request.headers.get("accept")?.includes("text/event-stream") === true)
+    return deps.streams.respond({ request, feed, encoder: jobEventEncoder, format: "sse", headers });
+  request.signal.addEventListener("abort", () => feed.close(), { once: true });
+  return new Response(textOf(feed), {
+    headers: { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store", ...headers },
+  });
+}
+
+function textOf(feed: JobFeed): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
-  const body = new ReadableStream<Uint8Array>({
+  return new ReadableStream<Uint8Array>({
     async pull(controller) {
       for (;;) {
         const events = await feed.next();
@@ -122,9 +132,6 @@ async function runStream(
       }
     },
     cancel: () => feed.close(),
-  });
-  return new Response(body, {
-    headers: { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store", "x-job-id": submission.id },
   });
 }
 
