@@ -66,6 +66,8 @@ export type RunRequest = {
   directory: string | null;
   /** W3C traceparent for what the work calls, when its job belongs to a trace. */
   traceparent: string | null;
+  /** The database's clock less this machine's, in ms; 0 unless said. Times that others wrote down are the database's. */
+  clockAheadMs?: number;
 };
 
 /**

@@ -11,18 +11,13 @@ export type RunFiles = {
   after(task: Claimed): Promise<void>;
 };
 
-/** Where a run runs, and the trace that it belongs to. */
-type Surroundings = { directory: string | null; traceparent: string | null };
+/** Where a run runs, the trace that it belongs to, and what the clock there says. */
+type Surroundings = Pick<RunRequest, "directory" | "traceparent" | "clockAheadMs">;
 
 /** Starts a claimed task. A request that cannot even be built ends as a failed outcome. */
-export function startRun(
-  runner: Runner,
-  task: Claimed,
-  sink: EventSink,
-  { directory, traceparent }: Surroundings,
-): ActiveRun {
+export function startRun(runner: Runner, task: Claimed, sink: EventSink, surroundings: Surroundings): ActiveRun {
   try {
-    return runner.start(requestOf(task, directory, traceparent), sink);
+    return runner.start(requestOf(task, surroundings), sink);
   } catch (fault) {
     return failedToStart(fault);
   }
@@ -50,7 +45,7 @@ export const noFacts: RunFacts = {
   limits: null,
 };
 
-function requestOf(task: Claimed, directory: string | null, traceparent: string | null): RunRequest {
+function requestOf(task: Claimed, surroundings: Surroundings): RunRequest {
   return {
     jobId: task.jobId,
     taskIndex: task.index,
@@ -65,7 +60,6 @@ function requestOf(task: Claimed, directory: string | null, traceparent: string 
     options: task.optionsJson === null ? {} : JSON.parse(task.optionsJson),
     limits: task.limitsJson === null ? {} : JSON.parse(task.limitsJson),
     timeoutMs: task.timeoutMs,
-    directory,
-    traceparent,
+    ...surroundings,
   };
 }

@@ -1,5 +1,6 @@
 import { isPassingFault } from "../db/client.ts";
 import type { Claimed } from "../engine/claimed.ts";
+import type { Engine } from "../engine/context.ts";
 import type { Appender } from "../engine/events.ts";
 import type { Finisher } from "../engine/finish.ts";
 import type { Log } from "../log.ts";
@@ -23,7 +24,13 @@ type Run = {
   onFree(): void;
 };
 
-export type RunningOptions = { finisher: Finisher; appender: Appender; log: Log; tracer?: RunTracer | null };
+export type RunningOptions = {
+  finisher: Finisher;
+  appender: Appender;
+  log: Log;
+  tracer?: RunTracer | null;
+  engine: Pick<Engine, "view">;
+};
 
 const retryFirstMs = 100;
 const retryMaxMs = 2_000;
@@ -100,14 +107,14 @@ export class Running {
 
   async #runToItsEnd(run: Run, runner: Runner, files: RunFiles | undefined): Promise<void> {
     const { task } = run;
-    const { appender, finisher, log, tracer } = this.#options;
+    const { appender, finisher, log, tracer, engine } = this.#options;
     const sink = createSink(task, appender, {
       onFault: (fault) => log.warn("events were not written", { job: task.jobId, fault }),
       onFenced: () => stopRun(run, "fenced"),
     });
     const trace = tracer?.begin(task);
     const traceparent = trace?.traceparent ?? task.traceparent;
-    run.active = await begin(runner, task, sink, { files, traceparent });
+    run.active = await begin(runner, task, sink, { files, traceparent, clockAheadMs: engine.view.clockAheadMs });
     if (run.stopped !== null) run.active.stop(run.stopped);
     const { outcome, facts } = await run.active.done;
     trace?.end(outcome, facts);
@@ -158,17 +165,12 @@ function stopRun(run: Run, reason: StopReason): void {
   run.active?.stop(reason);
 }
 
-type Given = { files: RunFiles | undefined; traceparent: string | null };
+type Given = { files: RunFiles | undefined; traceparent: string | null; clockAheadMs: number };
 
-async function begin(
-  runner: Runner,
-  task: Claimed,
-  sink: EventSink,
-  { files, traceparent }: Given,
-): Promise<ActiveRun> {
-  if (files === undefined) return startRun(runner, task, sink, { directory: null, traceparent });
+async function begin(runner: Runner, task: Claimed, sink: EventSink, { files, ...more }: Given): Promise<ActiveRun> {
+  if (files === undefined) return startRun(runner, task, sink, { ...more, directory: null });
   try {
-    return startRun(runner, task, sink, { directory: await files.before(task), traceparent });
+    return startRun(runner, task, sink, { ...more, directory: await files.before(task) });
   } catch (fault) {
     return failedToStart(fault);
   }

@@ -3,14 +3,14 @@ import { containerError } from "./container-error.ts";
 
 /**
  * The time that a whole chain has, as it stands in the options of each of its links: `chainMs` together, which is over at `deadlineMs`,
- * a time of `Date.now()`.
+ * a time of the database's clock.
  */
 export type ChainTime = { chainMs: number; deadlineMs: number };
 
 /** Milliseconds that the chain of this link still has; infinite when it may take as long as its links do. */
-export function chainLeftMs({ options }: RunRequest): number {
+export function chainLeftMs({ options, clockAheadMs = 0 }: RunRequest): number {
   const { deadlineMs } = options;
-  return typeof deadlineMs === "number" ? deadlineMs - Date.now() : Number.POSITIVE_INFINITY;
+  return typeof deadlineMs === "number" ? deadlineMs - clockAheadMs - Date.now() : Number.POSITIVE_INFINITY;
 }
 
 /** A link that was stopped by its chain's time says so: another time-out for the link would change nothing. */

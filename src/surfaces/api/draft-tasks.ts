@@ -98,7 +98,7 @@ function functionWork({ targets }: Deps, { submit, isStreamed, files }: Wanted, 
   };
 }
 
-function containerWork({ targets }: Deps, { submit, address, files }: Wanted, problems: Problem[]): Work {
+function containerWork({ targets }: Deps, { submit, address, files, nowMs }: Wanted, problems: Problem[]): Work {
   problems.push(...fileProblems(files));
   const ids = submit.containers ?? [];
   for (const [at, id] of ids.entries()) {
@@ -109,14 +109,14 @@ function containerWork({ targets }: Deps, { submit, address, files }: Wanted, pr
     else if (at === 0 && !known.external) problems.push({ pointer, detail: "must not begin a chain: it is internal" });
     else if (!isAllowed(known, address)) problems.push({ pointer, detail: "must not be used from this address" });
   }
-  return { runner: "container", targets: ids, ...chainTimeOf(submit) };
+  return { runner: "container", targets: ids, ...chainTimeOf(submit, nowMs) };
 }
 
-function chainTimeOf({ deadline, delay, run_at: runAt }: Submit): { options?: ChainTime } {
+function chainTimeOf({ deadline, delay, run_at: runAt }: Submit, nowMs = Date.now()): { options?: ChainTime } {
   if (deadline === undefined) return {};
   const chainMs = Math.ceil(deadline * 1_000);
-  const startMs = runAt === undefined ? Date.now() + (delay ?? 0) * 1_000 : Date.parse(runAt);
-  return { options: { chainMs, deadlineMs: Math.max(Date.now(), startMs) + chainMs } };
+  const startMs = runAt === undefined ? nowMs + (delay ?? 0) * 1_000 : Date.parse(runAt);
+  return { options: { chainMs, deadlineMs: Math.max(nowMs, startMs) + chainMs } };
 }
 
 function automationWork({ targets }: Deps, { submit }: Wanted, problems: Problem[]): Work | null {
