@@ -19,6 +19,7 @@ const rows = [
     "errors",
     "log",
     "buckets",
+    "within",
     "carried",
     "setting",
     "settings",

@@ -1,3 +1,5 @@
+import { within } from "../within.ts";
+
 /** A reading that is shared by all who ask, and kept for a while. */
 export type Cached<T> = {
   /** The newest reading there is, or one that is made now. Rejects when that failed or takes longer than 3 s. */
@@ -27,19 +29,9 @@ export function createCached<T>(read: () => Promise<T>, keptMs: number): Cached<
   return {
     value: () => {
       if (newest === null || performance.now() >= newest.keptUntilMs) newest = readNow();
+      // Whoever asks next finds what comes after all.
       return within(newest.reading, patienceMs);
     },
     ageMs: () => (newest === null ? 0 : performance.now() - newest.atMs),
   };
-}
-
-/** Whoever asks next finds what comes after all. */
-async function within<T>(work: Promise<T>, ms: number): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms);
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

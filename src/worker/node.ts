@@ -12,6 +12,7 @@ import {
 } from "../engine/lease.ts";
 import { decode } from "../engine/notify.ts";
 import type { Log } from "../log.ts";
+import { within } from "../within.ts";
 import { Chores } from "./chores.ts";
 import { ClaimWatch, type WatchTimes, watchTimesOf } from "./claim-watch.ts";
 import { Listening } from "./listening.ts";
@@ -251,15 +252,5 @@ export class Node {
     if (worker === null) return;
     this.#pauseWorker(worker, true);
     worker.stop(null, "fenced");
-  }
-}
-
-async function within<T>(work: Promise<T>, ms: number): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms);
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    clearTimeout(timer);
   }
 }
