@@ -20,7 +20,7 @@ const tokenSecret = "job tokens";
 const sealSecret = "webhook headers";
 
 /**
- * The keys that every node of a database has to share. `SECRET_KEY` gives all of them; without it webhook headers are sealed with what
+ * The keys that every node of a database has to share. `SECRET_KEY` gives all of them; without it webhook headers and secure parameters are sealed with what
  * `WEBHOOK_SECRET` or `AUTH_KEY` give, and the rest is kept in the shared database, or in `DATA_DIR` beside an embedded one.
  */
 export async function openKeys(config: Config, sql: Sql): Promise<NodeKeys> {
@@ -50,7 +50,7 @@ export async function openKeys(config: Config, sql: Sql): Promise<NodeKeys> {
 /** Where the key that seals lies, for whoever keeps dumps of the database; null where it needs no words. */
 export function keysNote({ isSealKeyInDatabase }: NodeKeys): string | null {
   if (!isSealKeyInDatabase) return null;
-  return "webhook headers are sealed with a key that lies in the database, and a dump of it has both; SECRET_KEY keeps them apart";
+  return "webhook headers and secure parameters are sealed with a key that lies in the database, and a dump of it has both; SECRET_KEY keeps them apart";
 }
 
 type Kind = { given: Uint8Array[]; file: string; name: string; load(): Promise<Uint8Array> };

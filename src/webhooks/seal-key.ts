@@ -21,6 +21,6 @@ export async function loadSealKey(dataDir: string): Promise<SealKey> {
   const key = await readOrCreateSecret(path, () => randomBytes(keyBytes));
   if (key.length === keyBytes) return key;
   throw new Error(
-    `${path} must hold ${keyBytes} bytes, not ${key.length}; without it stored webhook headers are lost: restore it, or remove it to start anew`,
+    `${path} must hold ${keyBytes} bytes, not ${key.length}; without it stored webhook headers and secure parameters are lost: restore it, or remove it to start anew`,
   );
 }
