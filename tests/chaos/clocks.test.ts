@@ -21,5 +21,7 @@ test.skipIf(!canSkewClocks)("three nodes whose clocks are hours and days apart l
     plan: ["kill", "freeze", "drain", "kill"],
   });
   expect(faultsIn(report)).toEqual([]);
+  // Three losses of one job are rare, and a reason to give it up.
+  expect(report.givenUp.length).toBeLessThan(3);
   expect(report.accepted).toBeGreaterThan(20);
 });

@@ -11,6 +11,8 @@ test("three nodes that are killed, frozen, drained and cut off under load, with 
     plan: ["kill", "cut", "freeze", "postgres", "drain", "half-open", "stalled"],
   });
   expect(faultsIn(report)).toEqual([]);
+  // Three losses of one job are rare, and a reason to give it up.
+  expect(report.givenUp.length).toBeLessThan(3);
   expect(report.accepted).toBeGreaterThan(20);
   expect(report.runs.lost).toBeGreaterThan(0);
   expect(report.streams.connections).toBeGreaterThan(report.streams.followed);

@@ -81,13 +81,14 @@ function print(report: CampaignReport): void {
     "finished twice": finishedTwice,
     "gaps in streams": gaps,
     "otherwise wrong": wrong,
-    "given up": givenUp,
+    "given up after three losses": givenUp,
   };
   const summary = Object.entries(found).map(([what, list]) => `${list.length} ${what}`);
   console.log(`seed ${seed}, ${nodes} nodes: ${summary.join(", ")}`);
   for (const [name, count] of Object.entries(counts))
     console.log(`  ${name} ${typeof count === "object" ? told(count) : count}`);
   for (const line of faultsIn(report).slice(0, shownMost)) console.log(`  ${line}`);
+  for (const history of givenUp.slice(0, shownMost)) console.log(`  given up: ${history}`);
   for (const [said, count] of Object.entries(complaints)) console.log(`  said ${count} times: ${said.slice(0, 200)}`);
 }
 
