@@ -2,7 +2,6 @@ import { exchangeOf } from "./exchange.ts";
 import { createNetworks, normalAddress } from "./networks.ts";
 
 const hopsMax = 20;
-const relayHeaders = ["x-forwarded-for", "forwarded", "x-real-ip"];
 
 /**
  * Reads who called: the remote address of the connection, or, when that is a trusted proxy, the nearest hop in
@@ -20,15 +19,6 @@ export function createAddressReader(trustedProxies: readonly string[]): (request
     if (!trustsAny || !isProxy(address)) return address;
     return nearestStranger(request.headers.get("x-forwarded-for") ?? "", isProxy) ?? address;
   };
-}
-
-/**
- * Tells requests that a proxy has passed on which is not a trusted one: their address is the proxy's, and whose they are
- * nobody knows.
- */
-export function createRelayCheck(trustedProxies: readonly string[]): (request: Request) => boolean {
-  const isProxy = createNetworks(trustedProxies);
-  return (request) => relayHeaders.some((name) => request.headers.has(name)) && !isProxy(exchangeOf(request).peer);
 }
 
 /** From the right, because everything left of the first untrusted hop is the caller's own word. */

@@ -1,6 +1,6 @@
 import type { Config } from "../config.ts";
 import { EngineError } from "../errors.ts";
-import { createAddressReader, createRelayCheck } from "./caller-address.ts";
+import { createAddressReader } from "./caller-address.ts";
 import type { JobTokens } from "./job-tokens.ts";
 import { createKeyring, type Keyring } from "./keyring.ts";
 import { createNetworks } from "./networks.ts";
@@ -37,7 +37,6 @@ type Parts = {
   tokens: JobTokens | null;
   isTrusted: (address: string) => boolean;
   addressOf: (request: Request) => string;
-  isRelayed: (request: Request) => boolean;
   foreignSite: (request: Request) => string | null;
 };
 
@@ -65,7 +64,6 @@ function partsOf(settings: Settings, options: { isLoopback: boolean; tokens: Job
     tokens: options.tokens,
     isTrusted: createNetworks(settings.trustedNetworks),
     addressOf: createAddressReader(settings.trustedProxies),
-    isRelayed: createRelayCheck(settings.trustedProxies),
     foreignSite: createSiteCheck({ ...options, host: settings.host, publicUrl: settings.publicUrl }),
   };
 }
@@ -77,8 +75,6 @@ function admit(parts: Parts, mode: Exclude<AuthMode, "job">, request: Request): 
   if (mode === "lb" && isBalancer(parts, request)) return "lb";
   const isLetIn = mode === "trusted" ? parts.isTrusted(parts.addressOf(request)) : parts.keys.isEmpty;
   if (!isLetIn) throw new EngineError("unauthorized", refusedText(parts, mode, request));
-  if (mode === "trusted" && parts.isRelayed(request))
-    throw new EngineError("unauthorized", relayedText(parts, request));
   const fault = parts.foreignSite(request);
   if (fault !== null) throw new EngineError("forbidden", fault);
   return `ip:${parts.addressOf(request)}`;
@@ -105,10 +101,6 @@ function refusedText({ addressOf }: Parts, mode: AuthMode, request: Request): st
     return gaveOne ? "The key is not valid" : "A key is required: Authorization: Bearer <key>, or x-api-key: <key>";
   const address = addressOf(request) || "The caller";
   return `${address} is not in TRUSTED_NETWORKS and gave ${gaveOne ? "a key that is not valid" : "no key"}`;
-}
-
-function relayedText({ addressOf }: Parts, request: Request): string {
-  return `${addressOf(request)} passes on what others ask: name it in TRUSTED_PROXIES, so that their addresses count, or give a key`;
 }
 
 function tokenIn(request: Request): string | null {

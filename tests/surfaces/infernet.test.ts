@@ -166,8 +166,8 @@ describe("what cannot be created says why", () => {
 test("who is no trusted proxy cannot say where it comes from", async () => {
   const headers = { "x-forwarded-for": "10.0.0.1" };
   const response = await service.post("/api/jobs", { containers: ["fenced"], data: {} }, headers);
-  expect(response.status).toBe(401);
-  expect(await response.json()).toEqual({ error: "Unauthorized", params: {} });
+  expect(response.status).toBe(400);
+  expect(((await response.json()) as Refused).params).toEqual({ address: "127.0.0.1", container: "fenced" });
 });
 
 test("the body sets neither id nor client", async () => {
