@@ -66,7 +66,10 @@ export const edgeSettings = {
     fallback: "127.0.0.0/8,::1/128",
     help: "callers of the protocols without keys",
   }),
-  trustedProxies: networks({ name: "TRUSTED_PROXIES", help: "proxies whose `X-Forwarded-For` is believed" }),
+  trustedProxies: networks({
+    name: "TRUSTED_PROXIES",
+    help: "proxies whose `X-Forwarded-For` is believed; behind one that is not named, all callers have its address",
+  }),
   publicUrl: url({
     name: "PUBLIC_URL",
     help: "this service as callers see it, for links; empty uses the request's host",
