@@ -1,6 +1,5 @@
-import { cpus, totalmem } from "node:os";
-import { join } from "node:path";
-import { format, type Row } from "./row.ts";
+import { loadNow, readResults, resultsTable, writeResults } from "./results.ts";
+import type { Row } from "./row.ts";
 import { automationRows } from "./rows-automations.ts";
 import { chainRows } from "./rows-chains.ts";
 import { functionRows } from "./rows-functions.ts";
@@ -35,32 +34,16 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const rows: Row[] = [];
-for (const [name, run] of Object.entries(groups))
-  if (asked.length === 0 || asked.includes(name)) rows.push(...(await run(rounds, seconds)));
-const machine = {
-  cpu: cpus()[0]?.model ?? "",
-  cores: cpus().length,
-  memoryGb: Math.round(totalmem() / 2 ** 30),
-  bun: Bun.version,
-};
-await Bun.write(
-  join(import.meta.dir, "results.json"),
-  `${JSON.stringify({ at: new Date().toISOString(), machine, rounds, seconds, rows }, null, 2)}\n`,
-);
-process.stdout.write(`\n${table(rows)}\n`);
-process.exit(0);
-
-function table(results: Row[]): string {
-  const lines = results.map(({ name, unit, median, reach, better }) => {
-    const verdict =
-      reach === undefined
-        ? ""
-        : `${better === "higher" ? "≥" : "≤"} ${format(reach)} ${unit} ${(better === "higher" ? median >= reach : median <= reach) ? "reached" : "missed"}`;
-    return `| ${name} | ${format(median)} ${unit} | ${verdict} |`;
-  });
-  return ["| what | median | reach |", "| --- | --- | --- |", ...lines].join("\n");
+const results = await readResults();
+for (const [name, run] of Object.entries(groups)) {
+  if (asked.length > 0 && !asked.includes(name)) continue;
+  const load = loadNow();
+  const rows = await run(rounds, seconds);
+  results.groups[name] = { at: new Date().toISOString(), load, rounds, seconds, rows };
+  await writeResults(results);
 }
+process.stdout.write(`\n${resultsTable(results)}\n`);
+process.exit(0);
 
 function option(name: string, fallback: number): number {
   const value = Number(words[words.indexOf(name) + 1]);
