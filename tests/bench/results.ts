@@ -23,8 +23,10 @@ export async function readResults(): Promise<Results> {
   return earlier !== null && Bun.deepEquals(earlier.machine, machine) ? earlier : { machine, groups: {} };
 }
 
+/** Formatted as `bun run check` wants it. */
 export async function writeResults(results: Results): Promise<void> {
   await Bun.write(path, `${JSON.stringify(results, null, 2)}\n`);
+  Bun.spawnSync([process.execPath, "fmt", path]);
 }
 
 export function loadNow(): number {
