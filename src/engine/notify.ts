@@ -32,12 +32,17 @@ export async function announceAlways(runs: Runs, news: News[], sender = "-"): Pr
 }
 
 export async function announceQueued(engine: Engine, runs: Runs, messages: readonly Put[]): Promise<void> {
+  await announce(engine, runs, newsOf(messages));
+}
+
+/** The same as texts, for a statement that notifies by itself. */
+export function queuedTexts(engine: Engine, messages: readonly Put[]): string[] {
+  return engine.view.hasPeers ? newsOf(messages).map((news) => encode(news, engine.self)) : [];
+}
+
+function newsOf(messages: readonly Put[]): News[] {
   const queues = new Set(messages.filter((message) => message.startAt == null).map((message) => message.queue));
-  await announce(
-    engine,
-    runs,
-    [...queues].map((queue) => ({ kind: "queued", queue })),
-  );
+  return [...queues].map((queue) => ({ kind: "queued", queue }));
 }
 
 /** Null for one's own news, and for text that no version of this program wrote. */

@@ -1,7 +1,8 @@
 import type { Runs } from "../db/client.ts";
 import { EngineError } from "../errors.ts";
+import { rowsOf } from "../queue/put-sql.ts";
 import type { Engine } from "./context.ts";
-import { announceQueued } from "./notify.ts";
+import { queuedTexts } from "./notify.ts";
 import { insertPayloads } from "./payloads.ts";
 import { refusalOf } from "./submit-refusal.ts";
 import { prepare, type Prepared } from "./submit-rows.ts";
@@ -30,7 +31,7 @@ export async function writeGroup(engine: Engine, group: Asked[]): Promise<Writte
 
 async function prepareAndInsert(engine: Engine, group: Asked[], prepared: Prepared[]): Promise<Fresh> {
   prepareAll(engine, group, prepared);
-  const isOneStatement = prepared.every((entry) => entry.message === null && entry.submission.payload === undefined);
+  const isOneStatement = prepared.every(({ submission }) => submission.payload === undefined);
   if (isOneStatement) return insert(engine, engine.db.sql, prepared);
   return engine.db.sql.begin((tx) => insert(engine, tx, prepared));
 }
@@ -58,18 +59,16 @@ async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise
   const jobs = JSON.stringify(distinct.toSorted(byNames).map((entry) => entry.job));
   const tasks = JSON.stringify(distinct.flatMap((entry) => entry.tasks));
   const mayWait = prepared.every(({ submission }) => submission.isToldAtEnd === true);
-  const rows = await runs.unsafe<{ id: string; at: string }[]>(submitSql, [jobs, tasks, mayWait], { prepare: true });
+  const messages = distinct.flatMap(({ message }) => message ?? []);
+  const texts = queuedTexts(engine, messages);
+  const values = [jobs, tasks, mayWait, JSON.stringify(rowsOf(messages)), texts];
+  const rows = await runs.unsafe<{ id: string; at: string }[]>(submitSql, values, { prepare: true });
   const fresh = new Map(rows.map(({ id, at }) => [id, at]));
   await insertPayloads(
     runs,
     engine.nodeId,
     distinct.filter((entry) => fresh.has(entry.id)),
   );
-  const messages = distinct.flatMap((entry) => (entry.message !== null && fresh.has(entry.id) ? [entry.message] : []));
-  if (messages.length > 0) {
-    await engine.queue.put(runs, messages);
-    await announceQueued(engine, runs, messages);
-  }
   return fresh;
 }
 

@@ -1,8 +1,12 @@
+import { messageRows, putSql } from "../queue/put-sql.ts";
+import { channel } from "./notify.ts";
+
 /**
- * Writes many jobs with their tasks and first events in one statement; a job whose id or idempotency key is taken is
+ * Writes many jobs with their tasks, first events and messages in one statement; a job whose id or idempotency key is taken is
  * left out whole. Columns that hold JSON travel as text, so that no string of a caller is interpreted on the way. What
  * few jobs have travels in `more`: Postgres looks for every named column in every row.
- * With `$3` the commit does not wait for the disk; it is written there with the next one that does.
+ * With `$3` the commit does not wait for the disk; it is written there with the next one that does. `$5` is told to
+ * the other nodes.
  */
 export const submitSql = `
 WITH x AS (
@@ -30,10 +34,12 @@ WITH x AS (
     job_id text, index int, runner text, target text, status text, priority int, max_attempts int, backoff_s int,
     timeout_ms int, first boolean, run_id uuid, node_id text, more json)
   JOIN inserted ON inserted.id = t.job_id
+), queued AS (${putSql(`${messageRows("$4")} JOIN inserted ON inserted.id = m.j`)}
 ), logged AS (
   INSERT INTO events (job_id, seq, count, at, lines)
   SELECT x.id, 1, 1, now(), x.ev::json FROM x JOIN inserted ON inserted.id = x.id
 )
 SELECT id, to_char(now()::timestamptz(3) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at,
-  CASE WHEN $3::boolean THEN (SELECT set_config('synchronous_commit', 'off', true)) END AS flush
+  CASE WHEN $3::boolean THEN (SELECT set_config('synchronous_commit', 'off', true)) END AS flush,
+  (SELECT count(pg_notify('${channel}', n)) FROM unnest($5::text[]) n) AS told
 FROM inserted`;

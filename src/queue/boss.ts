@@ -1,6 +1,8 @@
-import { type Db, type JobInsert, PgBoss } from "pg-boss";
+import { type Db, PgBoss } from "pg-boss";
 import type { Runs, Sql } from "../db/client.ts";
 import type { QueueBackend } from "./backend.ts";
+import { messageRows, putSql, rowsOf } from "./put-sql.ts";
+import { queueSchema } from "./schema.ts";
 
 /** What a message says: which task, and in which turn. Bodies never travel in messages. */
 export type Message = {
@@ -17,8 +19,6 @@ export type Put = Message & { queue: string; priority: number; startAt?: Date | 
 type Wire = { j: string; t: number; n: number; c?: { key: string; max: number } };
 
 type Row = { id: string; data: Wire; p: number; at: string };
-
-export const queueSchema = "pgboss";
 
 /**
  * The waiting room: durable priority queues with delays. It never holds a running task: a message is deleted in the
@@ -54,22 +54,8 @@ export class Queue {
 
   /** Puts messages in the transaction `tx`; they can be claimed once it has committed. */
   async put(tx: Runs, messages: readonly Put[]): Promise<void> {
-    for (const [queue, group] of groupedByQueue(messages)) {
-      const rows = group.map((message, at) => ({
-        // Ids that grow with time keep the order of messages that were put in one transaction.
-        id: Bun.randomUUIDv7(),
-        data: {
-          j: message.jobId,
-          t: message.task,
-          n: message.turn,
-          ...(message.concurrency ? { c: message.concurrency } : {}),
-        },
-        priority: -message.priority,
-        startAfter: message.startAt ?? arrivalOffset(at, group.length),
-      }));
-      if (isCommon(queue)) await this.#boss.insert(queue, rows, { db: adapter(tx) });
-      else await this.#putRare(tx, queue, rows);
-    }
+    if (messages.length === 0) return;
+    await tx.unsafe(putOnlySql, [JSON.stringify(rowsOf(messages))], { prepare: true });
   }
 
   /** Makes queues, in the transaction `tx`. Those that are there stay as they are. */
@@ -112,16 +98,9 @@ export class Queue {
   async close(): Promise<void> {
     await this.#boss.stop({ graceful: false });
   }
-
-  /**
-   * pg-boss puts nothing, silently, where there is no such queue. And it names the queue in the text of its statement:
-   * those of rare queues are not worth keeping on every connection.
-   */
-  async #putRare(tx: Runs, queue: string, rows: JobInsert[]): Promise<void> {
-    const ids = await this.#boss.insert(queue, rows, { db: adapter(tx, false), returnId: true });
-    if (ids?.length !== rows.length) throw new Error(`the queue ${queue} is gone`);
-  }
 }
+
+const putOnlySql = putSql(messageRows("$1"));
 
 /**
  * What pg-boss's `fetch` selects, deleted at once. Its own `fetch` marks every message active before `deleteJob` removes it:
@@ -187,19 +166,14 @@ function bossOn(sql: Runs, options: { migrate: boolean; backend: QueueBackend })
   return boss;
 }
 
-function adapter(runs: Runs, prepare = true): Db {
+function adapter(runs: Runs): Db {
   return {
     async executeSql(text, values) {
       // Several statements in one text need the simple protocol, which knows no parameters.
       if (values === undefined || values.length === 0) return { rows: (await runs.unsafe(text)).flat() };
-      return { rows: [...(await runs.unsafe(text, values as never[], { prepare }))] };
+      return { rows: [...(await runs.unsafe(text, values as never[], { prepare: true }))] };
     },
   };
-}
-
-/** Of the few that are there from the start; others have a name with a slash. */
-function isCommon(queue: string): boolean {
-  return !queue.includes("/");
 }
 
 /** A DELETE promises no order. */
@@ -216,22 +190,4 @@ function byTurn(a: Row, b: Row): number {
   if (a.p !== b.p) return b.p - a.p;
   if (a.at !== b.at) return a.at < b.at ? -1 : 1;
   return a.id < b.id ? -1 : 1;
-}
-
-/**
- * Messages put at once share their time of creation, which is what pg-boss orders equal priorities by. Its index goes on
- * with the time they are due, so microseconds in the past keep their order. In seconds, as an interval.
- */
-function arrivalOffset(at: number, count: number): string {
-  return `${(at + 1 - count) / 1_000_000}`;
-}
-
-function groupedByQueue(messages: readonly Put[]): Map<string, Put[]> {
-  const groups = new Map<string, Put[]>();
-  for (const message of messages) {
-    const group = groups.get(message.queue);
-    if (group === undefined) groups.set(message.queue, [message]);
-    else group.push(message);
-  }
-  return groups;
 }

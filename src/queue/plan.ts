@@ -2,7 +2,7 @@ import manifest from "pg-boss/package.json" with { type: "json" };
 import { getConstructionPlans, getMigrationPlans } from "pg-boss";
 import type { Sql } from "../db/client.ts";
 import type { QueueBackend } from "./backend.ts";
-import { queueSchema } from "./boss.ts";
+import { queueSchema } from "./schema.ts";
 
 /** The SQL with which `Queue.install` would bring pg-boss's schema to the version of this program; null when it is there. */
 export async function queuePlan(sql: Sql, backend: QueueBackend): Promise<string | null> {

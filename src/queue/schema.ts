@@ -1,0 +1,2 @@
+/** The schema that pg-boss has for itself. */
+export const queueSchema = "pgboss";
