@@ -6,6 +6,7 @@ import { observe } from "../buckets.ts";
 import type { Log } from "../log.ts";
 import { queuesWithWork } from "../queue/boss.ts";
 import { freeSlots, hasBacklog, type Pool } from "./pool.ts";
+import { Recount } from "./recount.ts";
 
 export type ClaimsOptions = {
   engine: Engine;
@@ -24,12 +25,14 @@ const refillMs = 2;
 /** Fetches work for the free slots of each pool, one claim at a time, as long as something waits. */
 export class Claims {
   readonly #options: ClaimsOptions;
+  readonly #recount: Recount;
   #isLooking = false;
   /** When a look at the queues was last answered, as `performance.now()`. */
   lookedAtMs = 0;
 
   constructor(options: ClaimsOptions) {
     this.#options = options;
+    this.#recount = new Recount(options.engine, options.log);
   }
 
   /** Polling is the floor under notifications, and the only way to see that a delay is over. */
@@ -98,6 +101,7 @@ export class Claims {
   }
 
   close(): void {
+    this.#recount.close();
     for (const pool of this.#options.pools.values()) {
       clearTimeout(pool.later ?? undefined);
       clearTimeout(pool.refill ?? undefined);
@@ -140,6 +144,7 @@ export class Claims {
       used = found.claimed.length;
       // A message that has arrived meanwhile may not have been seen.
       for (const source of drawn) source.backlog = found.hasMore || source.isWoken;
+      if (!found.hasMore) this.#recount.soon();
       this.#note(pool, found, nodes > 1);
       this.#count(pool, found.claimed, sinceMs);
       for (const task of found.claimed) this.#options.execute(task);
