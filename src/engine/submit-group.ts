@@ -54,22 +54,26 @@ type Fresh = ReadonlyMap<string, string>;
 
 /** Of equal ids in one group only the first is written. */
 async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise<Fresh> {
-  const first = new Map(prepared.toReversed().map((entry) => [entry.id, entry]));
-  const distinct = prepared.filter((entry) => first.get(entry.id) === entry);
+  const seen = new Set<string>();
+  const distinct = prepared.filter(({ id }) => seen.size < seen.add(id).size);
   const jobs = JSON.stringify(distinct.toSorted(byNames).map((entry) => entry.job));
   const tasks = JSON.stringify(distinct.flatMap((entry) => entry.tasks));
   const mayWait = prepared.every(({ submission }) => submission.isToldAtEnd === true);
   const messages = distinct.flatMap(({ message }) => message ?? []);
   const texts = queuedTexts(engine, messages);
   const values = [jobs, tasks, mayWait, JSON.stringify(rowsOf(messages)), texts];
-  const rows = await runs.unsafe<{ id: string; at: string }[]>(submitSql, values, { prepare: true });
-  const fresh = new Map(rows.map(({ id, at }) => [id, at]));
+  const [written] = await runs.unsafe<{ ids: string | null; at: string }[]>(submitSql, values, { prepare: true });
+  const fresh = new Map(idsOf(written?.ids).map((id) => [id, written?.at ?? ""]));
   await insertPayloads(
     runs,
     engine.nodeId,
     distinct.filter((entry) => fresh.has(entry.id)),
   );
   return fresh;
+}
+
+function idsOf(json: string | null | undefined): string[] {
+  return JSON.parse(json ?? "[]");
 }
 
 /** Of two groups with the same names neither must hold one that the other has got past. */

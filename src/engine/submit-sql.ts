@@ -39,7 +39,7 @@ WITH x AS (
   INSERT INTO events (job_id, seq, count, at, lines)
   SELECT x.id, 1, 1, now(), x.ev::json FROM x JOIN inserted ON inserted.id = x.id
 )
-SELECT id, to_char(now()::timestamptz(3) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at,
+SELECT json_agg(id)::text AS ids, to_char(now()::timestamptz(3) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at,
   CASE WHEN $3::boolean THEN (SELECT set_config('synchronous_commit', 'off', true)) END AS flush,
   (SELECT count(pg_notify('${channel}', n)) FROM unnest($5::text[]) n) AS told
 FROM inserted`;

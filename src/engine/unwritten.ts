@@ -19,6 +19,7 @@ export class Unwritten {
   #isTaken = false;
   #writtenAtMs: number | null = null;
   #isStopped = false;
+  #isCommitted = false;
 
   /** `insert` writes the job as a running one; a job that is there already is fine. */
   constructor(entry: Prepared, insert: (entry: Prepared) => Promise<unknown>) {
@@ -58,13 +59,14 @@ export class Unwritten {
 
   /** The statement with the end is committed. */
   recorded(): void {
+    this.#isCommitted = true;
     this.#committed.resolve();
   }
 
   /** Its run is over, and whatever could be recorded of it has been. */
   close(): void {
     this.#isStopped = true;
-    this.#committed.reject(new EngineError("unavailable", "The job could not be stored"));
+    if (!this.#isCommitted) this.#committed.reject(new EngineError("unavailable", "The job could not be stored"));
   }
 
   async #offer(): Promise<void> {
@@ -72,7 +74,7 @@ export class Unwritten {
       try {
         await this.#insert(this.entry);
         this.#writtenAtMs = performance.now();
-        this.#committed.resolve();
+        this.recorded();
         return;
       } catch (fault) {
         if (!isPassingFault(fault)) throw fault;

@@ -17,6 +17,7 @@ export class Exchange {
   bytes: number | null = null;
   readonly #request: Request;
   readonly #connections: Connections | null;
+  #peer: string | null = null;
 
   constructor(request: Request, connections: Connections | null, id: string) {
     this.#request = request;
@@ -27,7 +28,8 @@ export class Exchange {
 
   /** Remote address of the connection; empty when the request did not come through a listener. */
   get peer(): string {
-    return this.#connections?.requestIP(this.#request)?.address ?? "";
+    this.#peer ??= this.#connections?.requestIP(this.#request)?.address ?? "";
+    return this.#peer;
   }
 
   /** Ends the connection within seconds, even when its reader takes nothing. */

@@ -192,7 +192,7 @@ describe("a database that is lost", () => {
   test("in the middle of a short run has its result when it is back, once", async () => {
     await using proxy = await openDatabaseProxy(database.address);
     await using other = await openNode(proxy.address, { slots: 4 });
-    await ended(other, jobOf());
+    await beginsAhead(other);
     const begun = Promise.withResolvers<void>();
     const goOn = Promise.withResolvers<void>();
     other.runner.on("cut", async () => {

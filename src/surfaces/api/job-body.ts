@@ -33,7 +33,10 @@ export function jobBody(job: JobView, publicUrl: string, waiting?: Waiting): Job
   };
 }
 
+/** What stands in a URL as it is; nearly every id does. */
+const plainForm = /^[\w-]+$/;
+
 /** Where a job is found. Relative to the service unless it knows its own address. */
 export function jobLink(id: string, publicUrl: string): string {
-  return `${publicUrl}/api/v1/jobs/${encodeURIComponent(id)}`;
+  return `${publicUrl}/api/v1/jobs/${plainForm.test(id) ? id : encodeURIComponent(id)}`;
 }
