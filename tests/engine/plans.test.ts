@@ -3,7 +3,7 @@ import { claim } from "../../src/engine/begin.ts";
 import { cancel } from "../../src/engine/cancel.ts";
 import type { Database, Sql } from "../../src/db/client.ts";
 import { JobFeed } from "../../src/engine/feed.ts";
-import { readJob } from "../../src/engine/read.ts";
+import { readJob, readJobs } from "../../src/engine/read.ts";
 import { reap, unpark } from "../../src/engine/reap.ts";
 import { retry } from "../../src/engine/requeue.ts";
 import { waitForExisting } from "../../src/engine/wait.ts";
@@ -105,6 +105,7 @@ async function everything(count: number): Promise<void> {
     withinMs: 30_000,
     everyMs: 50,
   });
+  expect(await readJobs(node.db.sql, ids)).toHaveLength(ids.length);
   for (const id of ids.slice(0, 6)) {
     await readJob(node.db.sql, id);
     const feed = new JobFeed(node.engine, id, 0);
