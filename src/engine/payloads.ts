@@ -1,8 +1,6 @@
-import type { Runs, Sql } from "../db/client.ts";
-import { EngineError } from "../errors.ts";
+import type { Sql } from "../db/client.ts";
 import type { Failure } from "../runners/contract.ts";
 import type { Status } from "./status.ts";
-import type { Submission } from "./submission.ts";
 
 /** What a payload's readers need of its job. */
 export type PayloadState = {
@@ -16,30 +14,6 @@ export type PayloadState = {
   cancelRequested: boolean;
   nodeId: string | null;
 };
-
-/**
- * Writes the rows of the payloads that came with these jobs, in the transaction that writes the jobs, and of which no upload
- * has been given up. Throws `unavailable` when one has.
- */
-export async function insertPayloads(
-  tx: Runs,
-  nodeId: string,
-  jobs: { id: string; submission: Submission }[],
-): Promise<void> {
-  for (const { id, submission } of jobs) {
-    if (submission.payload === undefined) continue;
-    const { payload } = submission;
-    const values = [payload.id, id, payload.files, payload.bytes, payload.manifestJson, nodeId];
-    const { count } = await tx.unsafe(insertSql, values);
-    if (count === 0)
-      throw new EngineError("unavailable", "The upload took too long, and its files were removed: send it again");
-  }
-}
-
-const insertSql = `
-WITH upload AS (DELETE FROM uploads WHERE payload_id = $1::int AND swept_at IS NULL RETURNING payload_id)
-INSERT INTO payloads (id, job_id, files, bytes, manifest, node_id)
-SELECT payload_id, $2::text, $3::int, $4::bigint, $5::text::json, $6::text FROM upload`;
 
 /** What is there now. With a `runId` it is written only while that run owns a task of the payload's job; false when it does not. */
 export async function updatePayload(

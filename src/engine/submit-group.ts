@@ -3,12 +3,12 @@ import { EngineError } from "../errors.ts";
 import { rowsOf } from "../queue/put-sql.ts";
 import type { Engine } from "./context.ts";
 import { queuedTexts } from "./notify.ts";
-import { insertPayloads } from "./payloads.ts";
 import { refusalOf } from "./submit-refusal.ts";
 import { prepare, type Prepared } from "./submit-rows.ts";
-import { submitSql } from "./submit-sql.ts";
+import { submitSql, submitWithPayloadsSql } from "./submit-sql.ts";
 import type { Receipt, Submission } from "./submission.ts";
 import { countAccepted } from "./tally.ts";
+import { isAnyGivenUp } from "./uploads.ts";
 
 /** A submission of a group, with its rows when its run has begun already. */
 export type Asked = { submission: Submission; begun: Prepared | null };
@@ -31,9 +31,7 @@ export async function writeGroup(engine: Engine, group: Asked[]): Promise<Writte
 
 async function prepareAndInsert(engine: Engine, group: Asked[], prepared: Prepared[]): Promise<Fresh> {
   prepareAll(engine, group, prepared);
-  const isOneStatement = prepared.every(({ submission }) => submission.payload === undefined);
-  if (isOneStatement) return insert(engine, engine.db.sql, prepared);
-  return engine.db.sql.begin((tx) => insert(engine, tx, prepared));
+  return insert(engine, engine.db.sql, prepared);
 }
 
 /** In the order of the group, into `prepared`; the more urgent ones get free slots first. */
@@ -60,20 +58,22 @@ async function insert(engine: Engine, runs: Runs, prepared: Prepared[]): Promise
   const tasks = JSON.stringify(distinct.flatMap((entry) => entry.tasks));
   const mayWait = prepared.every(({ submission }) => submission.isToldAtEnd === true);
   const messages = distinct.flatMap(({ message }) => message ?? []);
-  const texts = queuedTexts(engine, messages);
-  const values = [jobs, tasks, mayWait, JSON.stringify(rowsOf(messages)), texts];
-  const [written] = await runs.unsafe<{ ids: string | null; at: string }[]>(submitSql, values, { prepare: true });
-  const fresh = new Map(idsOf(written?.ids).map((id) => [id, written?.at ?? ""]));
-  await insertPayloads(
-    runs,
-    engine.nodeId,
-    distinct.filter((entry) => fresh.has(entry.id)),
-  );
-  return fresh;
+  const payloads = distinct.flatMap(payloadRows);
+  const [text, more] =
+    payloads.length === 0 ? [submitSql, []] : [submitWithPayloadsSql, [JSON.stringify(payloads), engine.nodeId]];
+  const values = [jobs, tasks, mayWait, JSON.stringify(rowsOf(messages)), queuedTexts(engine, messages), ...more];
+  const [written] = await runs.unsafe<{ ids: string | null; at: string }[]>(text, values, { prepare: true });
+  return new Map(idsOf(written?.ids).map((id) => [id, written?.at ?? ""]));
 }
 
 function idsOf(json: string | null | undefined): string[] {
   return JSON.parse(json ?? "[]");
+}
+
+function payloadRows({ id, submission: { payload } }: Prepared): Record<string, unknown>[] {
+  if (payload === undefined) return [];
+  const { files, bytes, manifestJson } = payload;
+  return [{ id: payload.id, job_id: id, files, bytes, manifest: manifestJson }];
 }
 
 /** Of two groups with the same names neither must hold one that the other has got past. */
@@ -132,12 +132,23 @@ function receiptOf(engine: Engine, { id, start }: Prepared, fresh: Fresh): Recei
 async function existing(engine: Engine, submission: Submission): Promise<Written> {
   const byId = submission.id === undefined ? null : await findById(engine, submission.id);
   const found = byId ?? (await findByIdempotency(engine, submission));
-  if (found === null) return new EngineError("conflict", "The files of this job belong to another job");
+  if (found === null) {
+    const isGivenUp = await isAnyGivenUp(engine.db.sql, payloadIds([submission]));
+    return isGivenUp ? givenUp() : new EngineError("conflict", "The files of this job belong to another job");
+  }
   if (submission.fingerprint === undefined || submission.fingerprint === found.fingerprint)
     return { id: found.id, existing: true, by: byId === null ? "idempotency" : "id" };
   return byId === null
     ? new EngineError("idempotency_mismatch", "This Idempotency-Key was used with another request")
     : new EngineError("conflict", `Job ${found.id} exists and was submitted with another body`);
+}
+
+function payloadIds(submissions: Submission[]): number[] {
+  return submissions.flatMap(({ payload }) => (payload === undefined ? [] : [payload.id]));
+}
+
+function givenUp(): EngineError {
+  return new EngineError("unavailable", "The upload took too long, and its files were removed: send it again");
 }
 
 type Found = { id: string; fingerprint: string | null };
@@ -178,7 +189,6 @@ export async function submitDeduplicated(engine: Engine, submission: Submission)
 
 export async function submitAtomically(engine: Engine, submissions: Submission[]): Promise<Receipt[]> {
   const prepared: Prepared[] = [];
-  const clash = new EngineError("conflict", "One of the jobs exists already: nothing was submitted");
   const fresh = await engine.db.sql
     .begin(async (tx) => {
       prepareAll(
@@ -187,7 +197,7 @@ export async function submitAtomically(engine: Engine, submissions: Submission[]
         prepared,
       );
       const written = await insert(engine, tx, prepared);
-      if (written.size < prepared.length) throw clash;
+      if (written.size < prepared.length) throw await clashOf(tx, submissions);
       return written;
     })
     .catch((fault: unknown) => {
@@ -196,4 +206,9 @@ export async function submitAtomically(engine: Engine, submissions: Submission[]
     });
   settle(engine, prepared, fresh);
   return prepared.map((entry) => receiptOf(engine, entry, fresh));
+}
+
+async function clashOf(tx: Runs, submissions: Submission[]): Promise<EngineError> {
+  const isGivenUp = await isAnyGivenUp(tx, payloadIds(submissions));
+  return isGivenUp ? givenUp() : new EngineError("conflict", "One of the jobs exists already: nothing was submitted");
 }

@@ -29,7 +29,7 @@ export function createSubmitter(engine: Engine): Submitter {
   const batcher = createBatcher((group: Asked[]) => writeGroup(engine, group), {
     groupMax,
     writersMax,
-    charsOf: ({ submission }) => submission.inputJson.length,
+    charsOf: ({ submission }) => submission.inputJson.length + (submission.payload?.manifestJson.length ?? 0),
   });
   const runAhead = createRunAhead(engine, async (begun) => {
     const outcome = await batcher.add({ submission: begun.submission, begun });

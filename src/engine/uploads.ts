@@ -43,6 +43,17 @@ export async function takeAbandoned(sql: Sql, { nodeId, isShared }: Reach, ages 
   return rows.map(({ id }) => id);
 }
 
+/** Whether one of these uploads has been given up before its job was written: no job has it, and none can be given it any more. */
+export async function isAnyGivenUp(runs: Runs, ids: readonly number[]): Promise<boolean> {
+  const rows = await runs.unsafe(givenUpSql, [ids as number[]]);
+  return rows.length > 0;
+}
+
+const givenUpSql = `
+SELECT 1 FROM unnest($1::int[]) AS given
+WHERE NOT EXISTS (SELECT 1 FROM uploads u WHERE u.payload_id = given AND u.swept_at IS NULL)
+  AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.payload_id = given)`;
+
 /**
  * Payloads of final jobs whose files are past their age, oldest first, one bounded batch. From now on they are told to be
  * cleaned; their files are the caller's to remove, and then `forgetUploads`. Should it die before, another node sees them

@@ -5,6 +5,7 @@ import type { Database, Sql } from "../../src/db/client.ts";
 import { JobFeed } from "../../src/engine/feed.ts";
 import { readJob, readJobs } from "../../src/engine/read.ts";
 import { reap, unpark } from "../../src/engine/reap.ts";
+import { reservePayloadId } from "../../src/engine/uploads.ts";
 import { retry } from "../../src/engine/requeue.ts";
 import { waitForExisting } from "../../src/engine/wait.ts";
 import { testDatabase, type TestDatabase } from "../support/database.ts";
@@ -20,7 +21,7 @@ import { until } from "../support/until.ts";
 
 type PlanNode = Record<string, unknown> & { Plans?: PlanNode[] };
 
-const large = /^(jobs|tasks|runs|events.*|deliveries|job|job_common)$/;
+const large = /^(jobs|tasks|runs|events.*|payloads|deliveries|job|job_common)$/;
 const olderJobs = 20_000;
 
 let database: TestDatabase;
@@ -89,6 +90,7 @@ async function everything(count: number): Promise<void> {
     return { kind: "succeeded", output: 1 };
   });
   const idempotencyKey = crypto.randomUUID();
+  const payloadIds = await Promise.all(Array.from({ length: count }, () => reservePayloadId(node.engine)));
   const receipts = await Promise.all(
     Array.from({ length: count }, (_, at) => [
       node.submitter.submit(jobOf({ target: "talk" })),
@@ -96,6 +98,7 @@ async function everything(count: number): Promise<void> {
       node.submitter.submit(jobOf({ concurrency: { key: `k${at % 3}`, max: 2 } })),
       node.submitter.submit(jobOf({ dedup: { key: `d${at}`, while: "active" } })),
       node.submitter.submit(jobOf({ idempotencyKey })),
+      node.submitter.submit(jobOf({ payload: payloadOf(payloadIds[at]) })),
       node.submitter.submit(jobOf({ webhook: { url: "http://x", events: ["completed"], kind: "test" } })),
     ]).flat(),
   );
@@ -213,6 +216,10 @@ async function flushStatistics(): Promise<void> {
   for (const pool of [node.db.sql, node.db.hot])
     await Promise.all(Array.from({ length: 10 }, () => pool`SELECT pg_stat_force_next_flush(), pg_sleep(0.01)`));
   await database.sql`SELECT pg_stat_force_next_flush()`;
+}
+
+function payloadOf(id = 0) {
+  return { id, files: 0, bytes: 0, manifestJson: "[]" };
 }
 
 async function isFinal(id: string): Promise<boolean> {

@@ -68,6 +68,39 @@ describe("an upload", () => {
     expect(await database.sql`SELECT 1 FROM jobs`).toHaveLength(0);
   });
 
+  test("that was given up keeps no other job from being written beside it", async () => {
+    const ids = await Promise.all(Array.from({ length: 12 }, () => reservePayloadId(here.engine)));
+    const [first, ...others] = ids.toSorted((a, b) => a - b);
+    await database.sql`UPDATE uploads SET swept_at = now() WHERE payload_id = ${first ?? 0}`;
+    const fates = await Promise.allSettled(ids.map((id) => here.submitter.submit(jobOf({ payload: payloadOf(id) }))));
+    const refused = fates.flatMap((fate) => (fate.status === "rejected" ? [fate.reason.code] : []));
+    expect(refused).toEqual(["unavailable"]);
+    const rows = await database.sql<{ id: number }[]>`
+      SELECT p.id FROM payloads p JOIN jobs j ON j.id = p.job_id AND j.payload_id = p.id ORDER BY 1`;
+    expect(rows.map(({ id }) => id)).toEqual(others);
+    expect((await uploads()).map(({ payload_id }) => payload_id)).toEqual([first ?? 0]);
+  });
+
+  test("that was given up takes those with it that are written all or none", async () => {
+    const [good, bad] = [await reservePayloadId(here.engine), await reservePayloadId(here.engine)];
+    await database.sql`UPDATE uploads SET swept_at = now() WHERE payload_id = ${bad}`;
+    const jobs = [good, bad].map((id) => jobOf({ payload: payloadOf(id) }));
+    await expect(here.submitter.submitTogether(jobs)).rejects.toMatchObject({ code: "unavailable" });
+    expect(await database.sql`SELECT 1 FROM jobs UNION ALL SELECT 1 FROM payloads`).toHaveLength(0);
+    expect(await uploads()).toHaveLength(2);
+  });
+
+  test("for a job that is there already stays one, until its files are removed", async () => {
+    const [first, second] = [await reservePayloadId(here.engine), await reservePayloadId(here.engine)];
+    const submit = (id: number) => here.submitter.submit(jobOf({ id: "same", payload: payloadOf(id) }));
+    expect(await submit(first)).toMatchObject({ existing: false });
+    expect(await submit(second)).toMatchObject({ existing: true, by: "id" });
+    expect((await uploads()).map(({ payload_id }) => payload_id)).toEqual([second]);
+    await expect(here.submitter.submit(jobOf({ payload: payloadOf(first) }))).rejects.toMatchObject({
+      code: "conflict",
+    });
+  });
+
   test("whose removal did not end is taken again later, by one at a time", async () => {
     const ids = [await reservePayloadId(here.engine), await reservePayloadId(here.engine)];
     await aged("25 hours");
