@@ -24,6 +24,10 @@ export function createLocalStore(options: { dataDir: string }): FileStore {
     if (!existsSync(directory)) throw new EngineError("not_found", `Payload ${payloadId} has no files here`);
     return directory;
   };
+  const remove = async (payloadId: number) => {
+    await saved.forget(payloadId);
+    await removeTree(await moveOut(directoryOf(payloadId), trash));
+  };
   return {
     kind: "local",
     location: (payloadId) => `payloads/${payloadName(payloadId)}`,
@@ -31,10 +35,23 @@ export function createLocalStore(options: { dataDir: string }): FileStore {
       return createStaging(staging, removeTree);
     },
     async commit(staged, payloadId, known = []) {
-      const [manifest] = await Promise.all([describeStaged(staged.directory, known), flushDirectory(staged.directory)]);
-      await moveIn(staged.directory, directoryOf(payloadId));
-      await Promise.all([flushDirectory(payloads), saved.write(payloadId, manifest)]);
-      return manifest;
+      const directory = directoryOf(payloadId);
+      await moveIn(staged.directory, directory);
+      const describe = async () => {
+        const manifest = await describeStaged(directory, known);
+        await saved.write(payloadId, manifest);
+        return manifest;
+      };
+      // Together, since the file system's journal is written once for what is under way at once.
+      const toDisk = [staged.flushes.settled(), flushDirectory(directory), flushDirectory(payloads)];
+      const parts = [describe(), ...toDisk] as const;
+      await Promise.allSettled(parts);
+      try {
+        return (await Promise.all(parts))[0];
+      } catch (fault) {
+        await remove(payloadId);
+        throw fault;
+      }
     },
     async workDirectory(payloadId) {
       const directory = present(payloadId);
@@ -62,17 +79,14 @@ export function createLocalStore(options: { dataDir: string }): FileStore {
     async zip(payloadId) {
       return zipStream(present(payloadId));
     },
-    async remove(payloadId) {
-      await saved.forget(payloadId);
-      await removeTree(await moveOut(directoryOf(payloadId), trash));
-    },
+    remove,
     async sweepStaging(olderThanMs) {
       return (await sweepOld(staging, { olderThanMs })) + (await sweepOld(trash, { olderThanMs }));
     },
   };
 }
 
-/** Describes a staging directory with the hashes that are known already. */
+/** Describes a directory that came in with the hashes that are known already. */
 async function describeStaged(directory: string, known: readonly StagedFile[]): Promise<Manifest> {
   const hashes = new Map(known.map((file) => [file.name, file]));
   return await describeTree(directory, {

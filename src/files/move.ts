@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync } from "node:fs";
-import { open, rename } from "node:fs/promises";
+import { closeSync, existsSync, fsync, mkdirSync, openSync } from "node:fs";
+import { rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { EngineError } from "../errors.ts";
 import { codeOf } from "./descriptor.ts";
 
 /**
- * Renames a finished directory to its final place. Refuses with `conflict` when the place is taken. That it outlives a power cut takes a
- * `flushDirectory` of it before, and of its parent afterwards.
+ * Renames a directory to its final place. Refuses with `conflict` when the place is taken. That it outlives a power cut takes a
+ * `flushDirectory` of it, and of its parent afterwards.
  */
 export async function moveIn(from: string, to: string): Promise<void> {
   mkdirSync(dirname(to), { recursive: true });
@@ -18,11 +18,11 @@ export async function moveIn(from: string, to: string): Promise<void> {
 
 /** Writes to the disk which names a directory holds. */
 export async function flushDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r");
+  const fd = openSync(path, "r");
   try {
-    await directory.sync();
+    await new Promise<void>((resolve, reject) => fsync(fd, (fault) => (fault ? reject(fault) : resolve())));
   } finally {
-    await directory.close();
+    closeSync(fd);
   }
 }
 

@@ -25,7 +25,7 @@ const overheadBytes = 1_048_576;
  * its last path segment (a later part of the same name replaces the file), every other part a field in memory. Memory does
  * not grow with the upload; a slow disk slows the client.
  *
- * On any failure the staging directory is gone. Throws `invalid` (not well-formed, a refused name, the client left),
+ * The files are on the disk once the staging directory's `flushes` have settled. On any failure it is gone. Throws `invalid` (not well-formed, a refused name, the client left),
  * `too_large` (a limit), `unavailable` (disk full).
  */
 export async function receiveMultipart(
@@ -38,7 +38,7 @@ export async function receiveMultipart(
     const boundary = boundaryOf(source.headers.get("content-type"));
     if (reader === undefined) throw new EngineError("invalid", "The request has no body");
     refuseDeclaredSize(source.headers, limits);
-    return await parse(reader, boundary, { directory: staging.directory, limits });
+    return await parse(reader, boundary, { staging, limits });
   } catch (fault) {
     // Frees the connection's buffers; a client that is still sending gets its answer all the same.
     await reader?.cancel().catch(() => undefined);
@@ -50,9 +50,9 @@ export async function receiveMultipart(
 async function parse(
   reader: ByteReader,
   boundary: string,
-  target: { directory: string; limits: MultipartLimits },
+  target: { staging: Staging; limits: MultipartLimits },
 ): Promise<Received> {
-  const parts = createPartReader(target.directory, target.limits);
+  const parts = createPartReader(target.staging, target.limits);
   const parser = createParser(boundary, parts);
   try {
     let bytes = 0;
@@ -65,9 +65,9 @@ async function parse(
     const isWhole = await parser.end();
     await parts.drain();
     if (!isWhole) throw new EngineError("invalid", "The multipart body ends before its closing boundary");
-    return await parts.finish();
+    return parts.finish();
   } catch (fault) {
-    await parts.abandon();
+    parts.abandon();
     throw fault;
   }
 }

@@ -1,6 +1,7 @@
 import { EngineError } from "../errors.ts";
 import { type PartHeaders, readPartHeaders } from "./part-headers.ts";
 import { createPartSinks, type PartLimits, type Received, type Sink } from "./part-sinks.ts";
+import type { Staging } from "./staging.ts";
 
 /** A part as the parser hands it out: `header` comes before its first `data`; when its headers never end there is none. */
 export type Part = {
@@ -18,10 +19,10 @@ export type PartReader = {
   take(part: Part): void;
   /** Writes everything collected so far. Throws a refusal or a fault; then only `abandon` may follow. */
   drain(): Promise<void>;
-  /** What came, with everything on the disk. */
-  finish(): Promise<Received>;
+  /** What came. */
+  finish(): Received;
   /** Closes what is open. */
-  abandon(): Promise<void>;
+  abandon(): void;
 };
 
 type Collected = {
@@ -32,8 +33,8 @@ type Collected = {
   sink: Sink | undefined;
 };
 
-export function createPartReader(directory: string, limits: PartLimits): PartReader {
-  const sinks = createPartSinks(directory, limits);
+export function createPartReader(staging: Staging, limits: PartLimits): PartReader {
+  const sinks = createPartSinks(staging, limits);
   const waiting: Collected[] = [];
   return {
     take(part) {
@@ -54,11 +55,9 @@ export function createPartReader(directory: string, limits: PartLimits): PartRea
         waiting.shift();
       }
     },
-    finish: () => sinks.settled(),
-    async abandon() {
+    finish: () => sinks.received(),
+    abandon() {
       waiting[0]?.sink?.abandon();
-      // The upload is refused already, whatever its last flushes say.
-      await sinks.settled().catch(() => undefined);
     },
   };
 }

@@ -1,7 +1,7 @@
 import { EngineError } from "../errors.ts";
 import { fileNameOf } from "./file-name.ts";
 import type { PartDisposition } from "./part-disposition.ts";
-import { openStagedFile, type StagedFile } from "./staging.ts";
+import { openStagedFile, type StagedFile, type Staging } from "./staging.ts";
 
 /** `bytesMax` is for the content of all files together, `fieldBytesMax` for all fields. */
 export type PartLimits = { bytesMax: number; filesMax: number; fieldBytesMax: number; fieldsMax: number };
@@ -16,41 +16,35 @@ export type Sink = { write(chunk: Buffer): Promise<void> | void; finish(): Promi
 export type PartSinks = {
   /** Throws `too_large` beyond a limit and `invalid` for a refused file name. */
   open(disposition: PartDisposition): Promise<Sink>;
-  /** Resolves when every finished file is on the disk; throws if one could not be written. */
-  settled(): Promise<Received>;
+  received(): Received;
 };
 
 type Intake = {
-  directory: string;
+  staging: Staging;
   limits: PartLimits;
   files: Map<string, StagedFile>;
   fields: { name: string; text: string }[];
   counted: { files: number; fields: number; fileBytes: number; fieldBytes: number };
-  flushes: Flushes;
 };
-type Flushes = { add(flush: Promise<void>): Promise<void>; settled(): Promise<void> };
 
-const flushesMax = 16;
-
-export function createPartSinks(directory: string, limits: PartLimits): PartSinks {
+export function createPartSinks(staging: Staging, limits: PartLimits): PartSinks {
   const counted = { files: 0, fields: 0, fileBytes: 0, fieldBytes: 0 };
-  const intake: Intake = { directory, limits, files: new Map(), fields: [], counted, flushes: createFlushes() };
+  const intake: Intake = { staging, limits, files: new Map(), fields: [], counted };
   return {
     async open({ name, fileName }) {
       return fileName === null ? fieldSink(intake, name) : await fileSink(intake, fileNameOf(fileName));
     },
-    async settled() {
-      await intake.flushes.settled();
+    received() {
       const files = [...intake.files.values()];
       return { files, fields: intake.fields, bytes: files.reduce((sum, file) => sum + file.bytes, 0) };
     },
   };
 }
 
-async function fileSink({ directory, limits, files, counted, flushes }: Intake, name: string): Promise<Sink> {
+async function fileSink({ staging, limits, files, counted }: Intake, name: string): Promise<Sink> {
   counted.files += 1;
   if (counted.files > limits.filesMax) throw tooLarge(`more than ${limits.filesMax} files`);
-  const writer = await openStagedFile(directory, name);
+  const writer = await openStagedFile(staging, name);
   let isOpen = true;
   return {
     write(chunk) {
@@ -60,10 +54,10 @@ async function fileSink({ directory, limits, files, counted, flushes }: Intake, 
     },
     async finish() {
       isOpen = false;
-      const { file, onDisk } = writer.finish();
+      const { file, flushing } = writer.finish();
       files.delete(name);
       files.set(name, file);
-      await flushes.add(onDisk);
+      await flushing;
     },
     abandon() {
       if (isOpen) writer.abandon();
@@ -88,23 +82,6 @@ function fieldSink({ limits, fields, counted }: Intake, name: string): Sink {
     },
     abandon() {
       chunks.length = 0;
-    },
-  };
-}
-
-/** Flushes share one write of the file system's journal when they are under way at once. */
-function createFlushes(): Flushes {
-  const underWay = new Set<Promise<void>>();
-  const faults: unknown[] = [];
-  return {
-    async add(flush) {
-      const tracked = flush.catch((fault: unknown) => void faults.push(fault)).finally(() => underWay.delete(tracked));
-      underWay.add(tracked);
-      if (underWay.size >= flushesMax) await Promise.race(underWay);
-    },
-    async settled() {
-      await Promise.all(underWay);
-      if (faults.length > 0) throw faults[0];
     },
   };
 }

@@ -58,7 +58,8 @@ export function createS3Store(options: S3StoreOptions): FileStore {
     stage: () => local.stage(),
     async commit(staging, payloadId) {
       if (await isThere(remote, payloadId)) throw new EngineError("conflict", `Payload ${payloadId} has files already`);
-      const { directory } = staging;
+      const { directory, flushes } = staging;
+      await flushes.settled();
       const manifest = await take(remote, payloadId, { directory, before: emptyBucketManifest(), tag: "" });
       await staging.discard();
       return manifest;

@@ -5,20 +5,21 @@ import { join } from "node:path";
 import { EngineError } from "../errors.ts";
 import { codeOf } from "./descriptor.ts";
 import { fileNameOf } from "./file-name.ts";
+import { createFlushes, type Flushes } from "./flushes.ts";
 
-/** A directory that fills before its payload has an id. It ends by `FileStore.commit` or by `discard`. */
-export type Staging = { readonly directory: string; discard(): Promise<void> };
+/**
+ * A directory that fills before its payload has an id. It ends by `FileStore.commit` or by `discard`. What has been written to it
+ * is safe from a power cut when its `flushes` have settled.
+ */
+export type Staging = { readonly directory: string; readonly flushes: Flushes; discard(): Promise<void> };
 
 /** A file that lies in a staging directory. */
 export type StagedFile = { name: string; bytes: number; sha256: string };
 
-/**
- * A staged file while it is written. `finish` and `abandon` end it; the file is closed and safe from a power cut when `onDisk`
- * settles.
- */
+/** A staged file while it is written. `finish` and `abandon` end it; while `flushing` is unsettled too many are on their way to the disk. */
 export type StagedWriter = {
   write(chunk: Uint8Array): Promise<void> | void;
-  finish(): { file: StagedFile; onDisk: Promise<void> };
+  finish(): { file: StagedFile; flushing: Promise<void> };
   abandon(): void;
 };
 
@@ -32,9 +33,12 @@ export function createStaging(parent: string, remove: (directory: string) => Pro
   mkdirSync(parent, { recursive: true, mode: 0o755 });
   // Until its run has an account of its own, nobody else may look into it.
   mkdirSync(directory, { mode: 0o700 });
+  const flushes = createFlushes();
   return {
     directory,
+    flushes,
     async discard() {
+      await flushes.settled().catch(() => undefined); // Nobody asks for what is thrown away.
       await remove(directory);
     },
   };
@@ -42,20 +46,20 @@ export function createStaging(parent: string, remove: (directory: string) => Pro
 
 /** Writes a whole file, for content that did not come as an upload. Throws `invalid` for a name that is refused. */
 export async function stageFile(staging: Staging, name: string, content: string | Uint8Array): Promise<StagedFile> {
-  const writer = await openStagedFile(staging.directory, fileNameOf(name));
+  const writer = await openStagedFile(staging, fileNameOf(name));
   try {
     await writer.write(typeof content === "string" ? new TextEncoder().encode(content) : content);
   } catch (fault) {
     writer.abandon();
     throw fault;
   }
-  const { file, onDisk } = writer.finish();
-  await onDisk;
+  const { file, flushing } = writer.finish();
+  await flushing;
   return file;
 }
 
 /** Opens a new file. A file of that name is replaced, as the orchestrator does. `name` must come from `fileNameOf`. */
-export async function openStagedFile(directory: string, name: string): Promise<StagedWriter> {
+export async function openStagedFile({ directory, flushes }: Staging, name: string): Promise<StagedWriter> {
   const fd = await createFile(join(directory, name));
   const hash = new Bun.CryptoHasher("sha256");
   let bytes = 0;
@@ -66,7 +70,8 @@ export async function openStagedFile(directory: string, name: string): Promise<S
       return chunk.length <= syncWriteBytesMax ? writeAllSync(fd, chunk) : writeAll(fd, chunk);
     },
     finish() {
-      return { file: { name, bytes, sha256: hash.digest("hex") }, onDisk: toDisk(fd).finally(() => closeSync(fd)) };
+      const flushing = flushes.add(toDisk(fd).finally(() => closeSync(fd)));
+      return { file: { name, bytes, sha256: hash.digest("hex") }, flushing };
     },
     abandon() {
       closeSync(fd);

@@ -128,6 +128,7 @@ test("a later part of the same name replaces the file", async () => {
   ]);
   expect(received.bytes).toBe(7);
   expect(readFileSync(join(staging.directory, "run.sh"), "utf8")).toBe("second");
+  await staging.flushes.settled();
 });
 
 function form(parameters: string): string {

@@ -74,6 +74,17 @@ test("an id is given files once", async () => {
   expect(await textOf(3, "a")).toBe("1");
 });
 
+test("files that do not reach the disk are nobody's payload", async () => {
+  const staging = await store.stage();
+  await stageFile(staging, "a", "1");
+  await staging.flushes.add(Promise.reject(new Error("the disk is full")));
+  await expect(store.commit(staging, 31)).rejects.toThrow("the disk is full");
+  await staging.discard();
+  await expect(store.list(31)).rejects.toMatchObject({ code: "not_found" });
+  await payload(31, {});
+  expect((await store.list(31)).files).toEqual([]);
+});
+
 test("an open file says what a download needs, and is read in parts", async () => {
   const directory = await payload(4, { "data.json": "0123456789" });
   const file = await store.open(4, "data.json");

@@ -32,6 +32,7 @@ export async function receiveReport(
   const limits = { bytesMax: deps.filesMaxBytes, filesMax: deps.filesMax, fieldBytesMax, fieldsMax };
   const received = await receiveMultipart(request, staging, limits);
   try {
+    await staging.flushes.settled();
     const taskId = received.fields.find(({ name }) => name === "task_id")?.text ?? "";
     const payloadId = await payloadOf(taskId);
     const directory = await deps.files.workDirectory(payloadId);
