@@ -61,10 +61,14 @@ export function createLocalStore(options: { dataDir: string }): FileStore {
     runDirectory(payloadId) {
       return existsSync(directoryOf(payloadId)) ? directoryOf(payloadId) : null;
     },
-    async publish(payloadId) {
+    async publish(payloadId, { record }) {
       const manifest = await readManifest(present(payloadId));
-      await saved.write(payloadId, manifest);
-      return manifest;
+      const parts = [record(manifest), saved.draft(payloadId, manifest)] as const;
+      const [recorded, draft] = await Promise.allSettled(parts);
+      const isRecorded = recorded.status === "fulfilled" && recorded.value;
+      if (draft.status === "fulfilled") await (isRecorded ? draft.value.keep() : draft.value.drop());
+      await Promise.all(parts);
+      return isRecorded;
     },
     async forget() {
       // The only copy stays, with whatever the run did to it.

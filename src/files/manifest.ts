@@ -1,4 +1,4 @@
-import { closeSync, type Stats } from "node:fs";
+import { closeSync, readSync, type Stats } from "node:fs";
 import { createPool, readChunks } from "./chunks.ts";
 import { openRegular } from "./descriptor.ts";
 import { shownName } from "./file-path.ts";
@@ -48,6 +48,8 @@ type Reading = {
 const skippedMax = 10_000;
 // Sorting more would hold the event loop for tens of milliseconds.
 const sortedMax = 20_000;
+// A page: a thread round trip takes longer than to read it.
+const syncReadBytesMax = 4_096;
 const hashChunkBytes = 262_144;
 // About a minute of hashing. Holes count in full: a script can make terabytes of them in no time.
 const hashedBytesMax = 68_719_476_736;
@@ -97,9 +99,18 @@ export async function describeTree(
 /** SHA-256 in hex of an open file, up to the size it had when opened. */
 export async function hashFile(file: TakenFile): Promise<string> {
   const hash = new Bun.CryptoHasher("sha256");
+  if (file.stat.size <= syncReadBytesMax) return hash.update(readSmall(file)).digest("hex");
   const pool = createPool({ count: 1, chunkBytes: Math.min(hashChunkBytes, file.stat.size + 1) });
   for await (const chunk of readChunks(file.fd, { start: 0, length: file.stat.size, pool })) hash.update(chunk);
   return hash.digest("hex");
+}
+
+function readSmall({ fd, stat }: TakenFile): Buffer {
+  const content = Buffer.allocUnsafe(stat.size);
+  let bytes = 0;
+  for (let read = -1; read !== 0 && bytes < content.length; bytes += read)
+    read = readSync(fd, content, bytes, content.length - bytes, bytes);
+  return content.subarray(0, bytes);
 }
 
 async function add(reading: Reading, found: Found): Promise<void> {

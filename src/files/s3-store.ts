@@ -77,10 +77,11 @@ export function createS3Store(options: S3StoreOptions): FileStore {
       return directoryOf(payloadId);
     },
     runDirectory: (payloadId) => (working.has(payloadId) ? directoryOf(payloadId) : null),
-    async publish(payloadId) {
+    async publish(payloadId, { isOwned, record }) {
       if (!working.has(payloadId)) throw new EngineError("not_found", `Payload ${payloadId} has no run on this node`);
+      if (!(await isOwned())) return false;
       const [directory, before] = [directoryOf(payloadId), await read(remote, payloadId)];
-      return await take(remote, payloadId, { directory, before, tag: randomUUID() });
+      return await record(await take(remote, payloadId, { directory, before, tag: randomUUID() }));
     },
     forget,
     async list(payloadId) {

@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf } from "./descriptor.ts";
 import type { Manifest } from "./manifest.ts";
@@ -8,11 +8,19 @@ import type { Manifest } from "./manifest.ts";
 export type SavedManifests = {
   read(payloadId: number): Promise<Manifest | null>;
   write(payloadId: number, manifest: Manifest): Promise<void>;
+  /** Writes it beside its place. Nobody reads it before `keep`. */
+  draft(payloadId: number, manifest: Manifest): Promise<{ keep(): Promise<void>; drop(): Promise<void> }>;
   forget(payloadId: number): Promise<void>;
 };
 
 export function createSavedManifests(directory: string): SavedManifests {
   const pathOf = (payloadId: number) => join(directory, `${payloadId}.json`);
+  const draft = async (payloadId: number, manifest: Manifest) => {
+    const fresh = `${pathOf(payloadId)}.${crypto.randomUUID()}`;
+    mkdirSync(directory, { recursive: true });
+    await writeFile(fresh, JSON.stringify(manifest));
+    return { keep: () => rename(fresh, pathOf(payloadId)), drop: () => remove(fresh) };
+  };
   return {
     async read(payloadId) {
       try {
@@ -24,13 +32,20 @@ export function createSavedManifests(directory: string): SavedManifests {
       }
     },
     async write(payloadId, manifest) {
-      mkdirSync(directory, { recursive: true });
-      const fresh = `${pathOf(payloadId)}.${crypto.randomUUID()}`;
-      await writeFile(fresh, JSON.stringify(manifest));
-      await rename(fresh, pathOf(payloadId));
+      await (await draft(payloadId, manifest)).keep();
     },
+    draft,
     async forget(payloadId) {
-      await rm(pathOf(payloadId), { force: true });
+      await remove(pathOf(payloadId));
     },
   };
+}
+
+/** Not `rm`, which looks at it first. */
+async function remove(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (fault) {
+    if (codeOf(fault) !== "ENOENT") throw fault;
+  }
 }

@@ -14,6 +14,14 @@ export type StoredFile = {
   stream(span?: { start: number; end: number }): ReadableStream<Bytes>;
 };
 
+/** Whose the files of a run are by the time they are looked at. */
+export type RunClaim = {
+  /** Whether they are still the run's to publish. Asked before anything leaves this node. */
+  isOwned(): Promise<boolean>;
+  /** Writes a manifest into the payload's row; false when the files are not the run's any more, and nothing was written. */
+  record(manifest: Manifest): Promise<boolean>;
+};
+
 /**
  * Where payloads live. A payload goes: `stage` → files written → `commit` → `workDirectory` → a run → `publish` (or `forget`); it can be
  * read at any time after `commit`. Ids are the database's; the store invents none. Everything that is not there is refused as
@@ -35,10 +43,11 @@ export type FileStore = {
   /** That directory while a run on this node has it, null when none has. Nothing is fetched. */
   runDirectory(payloadId: number): string | null;
   /**
-   * After a run, when its processes are gone: describes what is there and, with an object store, takes it to the bucket. It is
-   * the payload's once it stands in its row as it was returned, with all that it holds; until `forget` this node shows its copy.
+   * After a run, when its processes are gone: describes what is there, with an object store takes it to the bucket, and has it
+   * recorded with all that the manifest holds. False when it was not: then nothing of it counts. Until `forget` this node shows
+   * its copy.
    */
-  publish(payloadId: number): Promise<Manifest>;
+  publish(payloadId: number, claim: RunClaim): Promise<boolean>;
   /** After `publish`, or instead of it when a run's changes must not count (lost, replaced): this node drops its copy, if the files live elsewhere. */
   forget(payloadId: number): Promise<void>;
   /** What the payload holds; without hashes while a run may be changing it. */

@@ -2,6 +2,7 @@ import type { Sql } from "../db/client.ts";
 import type { Claimed } from "../engine/claimed.ts";
 import { ownsTask, readPayload, updatePayload } from "../engine/payloads.ts";
 import { EngineError } from "../errors.ts";
+import type { Manifest } from "../files/manifest.ts";
 import type { FileStore } from "../files/store.ts";
 import type { Log } from "../log.ts";
 import type { RunFiles } from "./run-task.ts";
@@ -41,11 +42,11 @@ export function payloadFiles({ sql, files, nodeId, log, patience = usualPatience
       // One that did not get its directory has left nothing in it.
       if (payloadId === null || holders.get(payloadId) !== runId) return;
       await patiently(task, patience.afterMs, async () => {
-        if (!(await ownsTask(sql, task))) return;
-        const manifest = await files.publish(payloadId);
-        const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
-        const now = { files: manifest.files.length, bytes, manifestJson: JSON.stringify(manifest) };
-        if (!(await updatePayload(sql, payloadId, now, runId))) await removeIfGone(sql, files, payloadId);
+        const isPublished = await files.publish(payloadId, {
+          isOwned: () => ownsTask(sql, task),
+          record: (manifest) => updatePayload(sql, payloadId, describing(manifest), runId),
+        });
+        if (!isPublished) await removeIfGone(sql, files, payloadId);
       });
       // By now another run of the task may have it, on this very node.
       if (holders.get(payloadId) !== runId) return;
@@ -53,6 +54,11 @@ export function payloadFiles({ sql, files, nodeId, log, patience = usualPatience
       await files.forget(payloadId);
     },
   };
+}
+
+function describing(manifest: Manifest): { files: number; bytes: number; manifestJson: string } {
+  const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+  return { files: manifest.files.length, bytes, manifestJson: JSON.stringify(manifest) };
 }
 
 /** What a run published that was decided about long ago must not outlive its payload. */

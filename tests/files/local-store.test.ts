@@ -15,7 +15,7 @@ import { unzipSync } from "fflate";
 import { EngineError } from "../../src/errors.ts";
 import { createLocalStore } from "../../src/files/local-store.ts";
 import { stageFile } from "../../src/files/staging.ts";
-import { bytesOf, openBelow, scratch } from "./scratch.ts";
+import { bytesOf, openBelow, published, scratch } from "./scratch.ts";
 
 const dataDir = scratch();
 const store = createLocalStore({ dataDir });
@@ -45,7 +45,7 @@ test("a payload goes from staging to a run to its result", async () => {
     bytes: 2,
     sha256: null,
   });
-  const manifest = await store.publish(1);
+  const manifest = await published(store, 1);
   expect(manifest.files.map(({ path }) => path)).toEqual(["input.pdb", "out/result.txt", "run.sh"]);
   expect(manifest.bytes).toBe(13);
   expect(await store.list(1)).toEqual(manifest);
@@ -72,6 +72,20 @@ test("an id is given files once", async () => {
   await expect(store.commit(staging, 3)).rejects.toMatchObject({ code: "conflict" });
   await staging.discard();
   expect(await textOf(3, "a")).toBe("1");
+});
+
+test("what a run left that is not recorded is nobody's manifest", async () => {
+  const directory = await payload(32, { a: "1" });
+  await store.workDirectory(32);
+  writeFileSync(join(directory, "a"), "2");
+  const isOwned = async () => true;
+  expect(await store.publish(32, { isOwned, record: async () => false })).toBe(false);
+  const away = async () => {
+    throw new Error("the database is away");
+  };
+  await expect(store.publish(32, { isOwned, record: away })).rejects.toThrow("the database is away");
+  expect((await store.list(32)).files).toMatchObject([{ path: "a", sha256: null }]);
+  expect(readdirSync(join(dataDir, "manifests")).filter((name) => name.startsWith("32."))).toEqual([]);
 });
 
 test("files that do not reach the disk are nobody's payload", async () => {
@@ -111,7 +125,7 @@ test.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 404, 2 ** 60])("the
     () => store.open(id, "a"),
     () => store.zip(id),
     () => store.workDirectory(id),
-    () => store.publish(id),
+    () => published(store, id),
   ]) {
     await expect(act()).rejects.toMatchObject({ code: "not_found" });
   }

@@ -23,7 +23,7 @@ import type { FileStore } from "../../src/files/store.ts";
 import type { BucketManifest } from "../../src/files/upload-tree.ts";
 import { abortUploads } from "../../src/files/unfinished-uploads.ts";
 import { type S3Server, startS3Server } from "./s3-server.ts";
-import { bytesOf, openBelow, scratch } from "./scratch.ts";
+import { bytesOf, openBelow, published, scratch } from "./scratch.ts";
 
 /** As before there is a row: what lies in the bucket decides. */
 const recorded = async () => null;
@@ -71,7 +71,7 @@ test("what one node accepted another one runs, and both serve", async () => {
   expect(await textOf(nodeB, 1, "out/result.txt")).toBe("42");
   await expect(nodeA.open(1, "out/result.txt")).rejects.toMatchObject({ code: "not_found" });
 
-  const manifest = await nodeB.publish(1);
+  const manifest = await published(nodeB, 1);
   expect(await textOf(nodeB, 1, "input.pdb")).toBe("HETATM");
   expect(existsSync(directory)).toBe(true);
   await nodeB.forget(1);
@@ -97,7 +97,7 @@ test("a run that never published leaves the payload as it was accepted", async (
   const directory = await nodeB.workDirectory(2);
   expect(readFileSync(join(directory, "data"), "utf8")).toBe("as sent");
   writeFileSync(join(directory, "data"), "done");
-  await nodeB.publish(2);
+  await published(nodeB, 2);
   await nodeB.forget(2);
   expect(await textOf(nodeA, 2, "data")).toBe("half");
   await nodeA.forget(2);
@@ -105,7 +105,7 @@ test("a run that never published leaves the payload as it was accepted", async (
   expect(await textOf(nodeA, 2, "data")).toBe("done");
   const again = await nodeA.workDirectory(2);
   expect(readFileSync(join(again, "data"), "utf8")).toBe("done");
-  await nodeA.publish(2);
+  await published(nodeA, 2);
 });
 
 test("a later publish never changes the objects of an earlier one", async () => {
@@ -114,8 +114,8 @@ test("a later publish never changes the objects of an earlier one", async () => 
   writeFileSync(join(early, "data"), "winner");
   writeFileSync(join(early, "only"), "winner");
   writeFileSync(join(late, "data"), "frozen");
-  await nodeB.publish(3);
-  await nodeA.publish(3);
+  await published(nodeB, 3);
+  await published(nodeA, 3);
   await Promise.all([nodeA.forget(3), nodeB.forget(3)]);
   expect((await nodeB.list(3)).files.map(({ path }) => path)).toEqual(["data"]);
   expect(await textOf(nodeB, 3, "data")).toBe("frozen");
@@ -135,9 +135,9 @@ test("what stands in the row decides, and a run that comes too late changes noth
   rows.set(30, await early.commit(staging, 30));
   const [first, second] = [await early.workDirectory(30), await late.workDirectory(30)];
   writeFileSync(join(first, "data"), "recorded");
-  rows.set(30, JSON.parse(JSON.stringify(await early.publish(30))));
+  rows.set(30, JSON.parse(JSON.stringify(await published(early, 30))));
   writeFileSync(join(second, "data"), "too late");
-  await late.publish(30);
+  await published(late, 30);
   await Promise.all([early.forget(30), late.forget(30)]);
   for (const store of [early, late]) {
     expect(await textOf(store, 30, "data")).toBe("recorded");
@@ -150,6 +150,19 @@ test("what stands in the row decides, and a run that comes too late changes noth
   expect(await textOf(early, 30, "data")).toBe("too late");
 });
 
+test("a run that lost its task takes nothing to the bucket", async () => {
+  await accept(nodeA, 32, { data: "accepted" });
+  writeFileSync(join(await nodeB.workDirectory(32), "data"), "lost");
+  const before = await keysOf(32);
+  const record = async () => {
+    throw new Error("nobody asks for it");
+  };
+  expect(await nodeB.publish(32, { isOwned: async () => false, record })).toBe(false);
+  await nodeB.forget(32);
+  expect(await keysOf(32)).toEqual(before);
+  expect(await textOf(nodeB, 32, "data")).toBe("accepted");
+});
+
 test("only what changed is uploaded", async () => {
   await accept(nodeA, 4, { a: "1", b: "2" });
   const directory = await nodeB.workDirectory(4);
@@ -157,7 +170,7 @@ test("only what changed is uploaded", async () => {
   writeFileSync(join(directory, "c"), "4");
   rmSync(join(directory, "a"));
   writeFileSync(join(directory, "a"), "1");
-  await nodeB.publish(4);
+  await published(nodeB, 4);
   const keys = await keysOf(4);
   expect(keys.filter((key) => key.endsWith("/a"))).toHaveLength(1);
   expect(keys.filter((key) => key.endsWith("/b"))).toHaveLength(2);
@@ -175,7 +188,7 @@ test("names of every kind come through the bucket", async () => {
     mkdirSync(join(directory, path, ".."), { recursive: true });
     writeFileSync(join(directory, path), path);
   }
-  await nodeB.publish(5);
+  await published(nodeB, 5);
   await nodeB.forget(5);
   for (const path of [...names, ...nasty, deep]) expect(await textOf(nodeA, 5, path)).toBe(path);
   const back = await nodeA.workDirectory(5);
@@ -202,7 +215,7 @@ test("removing takes every object and every directory", async () => {
   await accept(nodeA, 7, { a: "1" });
   const directory = await nodeA.workDirectory(7);
   writeFileSync(join(directory, "b"), "2");
-  await nodeA.publish(7);
+  await published(nodeA, 7);
   await nodeA.workDirectory(7);
   await nodeA.remove(7);
   expect(await keysOf(7)).toEqual([]);

@@ -2,6 +2,8 @@ import { mkdtempSync, readdirSync, readlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { removeTree } from "../../src/files/remove.ts";
+import type { Manifest } from "../../src/files/manifest.ts";
+import type { FileStore } from "../../src/files/store.ts";
 import { createStaging, type Staging } from "../../src/files/staging.ts";
 import { whenFileEnds } from "../support/ending.ts";
 
@@ -46,4 +48,14 @@ export function bodyOf(content: string | Uint8Array, step = 65_536): ReadableStr
 
 export async function bytesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Publishes what a run left that still has its task. */
+export async function published(store: FileStore, payloadId: number): Promise<Manifest> {
+  const recorded: Manifest[] = [];
+  const record = async (manifest: Manifest) => recorded.push(manifest) > 0;
+  await store.publish(payloadId, { isOwned: async () => true, record });
+  const [manifest] = recorded;
+  if (manifest === undefined) throw new Error(`payload ${payloadId} was not published`);
+  return manifest;
 }

@@ -3,7 +3,8 @@ import { claim } from "../../src/engine/begin.ts";
 import type { Claimed } from "../../src/engine/claimed.ts";
 import { reservePayloadId } from "../../src/engine/uploads.ts";
 import { EngineError } from "../../src/errors.ts";
-import type { FileStore } from "../../src/files/store.ts";
+import type { Manifest } from "../../src/files/manifest.ts";
+import type { FileStore, RunClaim } from "../../src/files/store.ts";
 import { silentLog } from "../../src/log.ts";
 import { type Patience, payloadFiles } from "../../src/worker/payload-files.ts";
 import { failedToStart } from "../../src/worker/run-task.ts";
@@ -65,10 +66,10 @@ test("a store that is away for a moment is waited for, before the run and after 
   const { task, payloadId } = await begun();
   const { store } = storeOf(["a"]);
   let refusals = 0;
-  const failing = <T>(act: (id: number) => Promise<T>) => {
+  const failing = <More extends unknown[], T>(act: (id: number, ...more: More) => Promise<T>) => {
     let left = 2;
-    return async (id: number) => {
-      if (left-- === 0) return act(id);
+    return async (id: number, ...more: More) => {
+      if (left-- === 0) return act(id, ...more);
       refusals++;
       throw new EngineError("unavailable", "The object store cannot be used");
     };
@@ -146,10 +147,11 @@ function storeOf(paths: string[], during: () => Promise<void> = async () => unde
   const removed: number[] = [];
   const store = {
     workDirectory: async (id: number) => `/work/${id}`,
-    async publish(id: number) {
+    async publish(id: number, { isOwned, record }: RunClaim) {
+      if (!(await isOwned())) return false;
       await during();
       published.push(id);
-      return { files: paths.map((path) => ({ path, bytes: 1 })) };
+      return await record({ files: paths.map((path) => ({ path, bytes: 1 })) } as Manifest);
     },
     async remove(id: number) {
       removed.push(id);

@@ -66,11 +66,14 @@ export async function keepFile(
 }
 
 async function publish({ files, engine }: OptexityDeps, payloadId: number): Promise<void> {
-  const manifest = await files.publish(payloadId);
-  await updatePayload(engine.db.sql, payloadId, {
-    files: manifest.files.length,
-    bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
-    manifestJson: JSON.stringify(manifest),
+  await files.publish(payloadId, {
+    isOwned: async () => true,
+    record: (manifest) =>
+      updatePayload(engine.db.sql, payloadId, {
+        files: manifest.files.length,
+        bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
+        manifestJson: JSON.stringify(manifest),
+      }),
   });
   await files.forget(payloadId);
 }
