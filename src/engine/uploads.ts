@@ -25,6 +25,30 @@ export async function reservePayloadId({ db, nodeId }: Pick<Engine, "db" | "node
   return row.id;
 }
 
+/** A payload id that is on its way while its upload comes in. */
+export type Reservation = {
+  /** Throws what `reservePayloadId` throws. */
+  id(): Promise<number>;
+  /** For an upload that came to nothing before any file was in its place: leaves no trace. Never rejects. */
+  giveUp(): Promise<void>;
+};
+
+/** Begins to reserve an id. The upload must not take long from here on: its age counts. */
+export function beginReservation(engine: Pick<Engine, "db" | "nodeId">): Reservation {
+  const reserving = reservePayloadId(engine);
+  reserving.catch(() => undefined); // Told by `id`, to whoever needs it.
+  return {
+    id: () => reserving,
+    async giveUp() {
+      try {
+        await forgetUploads(engine.db.sql, [await reserving]);
+      } catch {
+        // It will be found among those that broke off, or was never there.
+      }
+    },
+  };
+}
+
 /**
  * Ids of uploads that broke off, one bounded batch: from now on no job can be committed with them. Their files are the
  * caller's to remove, and then `forgetUploads`.

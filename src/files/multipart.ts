@@ -19,6 +19,8 @@ type DicerConfig = { boundary: string; maxHeaderPairs: number; maxHeaderSize: nu
 // What every part may cost on top of its content, and what may stand around the parts.
 const overheadBytesPerPart = 16_384;
 const overheadBytes = 1_048_576;
+// What is reserved for an upload while it comes in must not grow old meanwhile.
+const shortBytesMax = 1_048_576;
 
 /**
  * Reads a `multipart/form-data` body as it arrives: every part with a filename becomes a file of the staging directory under
@@ -45,6 +47,12 @@ export async function receiveMultipart(
     await staging.discard();
     throw fault;
   }
+}
+
+/** Whether an upload says that it is so short that it will have come in within moments. */
+export function isShortUpload(headers: Headers): boolean {
+  const bytes = headers.get("content-length");
+  return bytes !== null && Number(bytes) <= shortBytesMax;
 }
 
 async function parse(

@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { forgetUploads, reservePayloadId, takeAbandoned, takeExpired } from "../../src/engine/uploads.ts";
+import {
+  beginReservation,
+  forgetUploads,
+  reservePayloadId,
+  takeAbandoned,
+  takeExpired,
+} from "../../src/engine/uploads.ts";
 import { testDatabase, type TestDatabase } from "../support/database.ts";
 import { jobOf, openNode, type TestNode } from "../support/engine.ts";
 
@@ -34,6 +40,21 @@ describe("an upload", () => {
     await database.sql`UPDATE payloads SET created_at = now() - interval '9 days'`;
     expect(await takeAbandoned(database.sql, all, { living: 0, gone: 0 })).toEqual([]);
     expect(await database.sql`SELECT id, node_id FROM payloads`).toEqual([{ id, node_id: "here" }] as never);
+  });
+
+  test("whose id is reserved while it comes in leaves no trace when it comes to nothing", async () => {
+    const [kept, broken] = [beginReservation(here.engine), beginReservation(here.engine)];
+    await broken.giveUp();
+    expect((await uploads()).map(({ payload_id }) => payload_id)).toEqual([await kept.id()]);
+    await here.submitter.submit(jobOf({ payload: payloadOf(await kept.id()) }));
+    expect(await uploads()).toEqual([]);
+  });
+
+  test("whose id cannot be reserved says so to whoever needs it, and can be given up", async () => {
+    const failing = beginReservation({ ...here.engine, nodeId: "\0" });
+    await expect(failing.id()).rejects.toThrow();
+    await failing.giveUp();
+    expect(await uploads()).toEqual([]);
   });
 
   test("of a node that lives has a day, of one that is gone a few minutes", async () => {

@@ -313,11 +313,12 @@ describe("a body", () => {
     expect((await form([["f", script]])).status).toBe(202);
   });
 
-  test("that is refused leaves no files behind", async () => {
-    const before = await stagedCount();
+  test("that is refused, or needs no files, leaves none behind, and no id that nobody has", async () => {
+    const before = [await stagedCount(), await uploadCount()];
     for (const job of ['{"priority":"x"}', "{", '{"function":"hello"}'])
       await submitForm(job, { "run.sh": "true", "big.bin": "y".repeat(100_000) });
-    expect(await stagedCount()).toBe(before);
+    expect((await submitForm({ function: "hello" }, {})).status).toBe(202);
+    expect([await stagedCount(), await uploadCount()]).toEqual(before);
   });
 });
 
@@ -500,6 +501,10 @@ function submitForm(
   form.append("job", typeof job === "string" ? job : JSON.stringify(job));
   for (const [name, content] of Object.entries(files)) form.append("files", new File([content], name));
   return service.call("/api/v1/jobs", { method: "POST", body: form, headers });
+}
+
+async function uploadCount(): Promise<number> {
+  return (await service.rooms.database.db.sql`SELECT 1 FROM uploads`).length;
 }
 
 async function stagedCount(): Promise<number> {

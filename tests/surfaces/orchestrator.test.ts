@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { unzipSync } from "fflate";
 import { type Service, startService } from "../support/service.ts";
 import { decodePayload, type StrictPayload } from "../support/strict-payload.ts";
@@ -189,5 +191,17 @@ describe("uploads that are refused leave nothing", () => {
       body: '--b\r\nContent-Disposition: form-data; name="f"; filename="run.sh"\r\n\r\nexit 0',
     });
     expect(response.status).toBe(400);
+  });
+
+  test("not even an id that nobody has", async () => {
+    const { database, config } = service.rooms;
+    expect((await upload("..")).status).toBe(400);
+    expect(await database.db.sql`SELECT payload_id FROM uploads`).toHaveLength(0);
+    expect(readdirSync(join(config.dataDir, "staging"))).toEqual([]);
+  });
+
+  test("and those that are not count on without a gap", async () => {
+    const first = await submit({ "run.sh": "exit 0" });
+    for (const next of [1, 2, 3]) expect((await submit({ "run.sh": "exit 0" })).id).toBe(first.id + next);
   });
 });

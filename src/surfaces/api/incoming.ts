@@ -1,15 +1,24 @@
+import { beginReservation, type Reservation } from "../../engine/uploads.ts";
 import { EngineError } from "../../errors.ts";
-import { receiveMultipart } from "../../files/multipart.ts";
+import { isShortUpload, receiveMultipart } from "../../files/multipart.ts";
 import type { StagedFile, Staging } from "../../files/staging.ts";
 import { readJson } from "../../http/body.ts";
 import { parseJson } from "../../http/json.ts";
 import { invalid } from "./check-body.ts";
 import type { ApiDeps } from "./deps.ts";
 
-/** A submission as it came. `staging` holds its files, until they are stored or discarded. */
-export type Incoming = { body: unknown; files: readonly StagedFile[]; staging: Staging | null };
+/**
+ * A submission as it came. `staging` holds its files, until they are stored or discarded; `reservation` is of the payload that
+ * they will be.
+ */
+export type Incoming = {
+  body: unknown;
+  files: readonly StagedFile[];
+  staging: Staging | null;
+  reservation: Reservation | null;
+};
 
-type Deps = Pick<ApiDeps, "files" | "settings">;
+type Deps = Pick<ApiDeps, "engine" | "files" | "settings">;
 
 const jobPart = "job";
 const fieldsMax = 8;
@@ -23,17 +32,23 @@ export async function readIncoming(deps: Deps, request: Request): Promise<Incomi
   const type = request.headers.get("content-type") ?? "";
   if (/^multipart\/form-data *(;|$)/i.test(type)) return readForm(deps, request);
   const body = await readJson(request, { maxBytes: deps.settings.bodyMaxBytes, mustBeJsonType: true });
-  return { body, files: [], staging: null };
+  return { body, files: [], staging: null, reservation: null };
 }
 
-async function readForm({ files, settings }: Deps, request: Request): Promise<Incoming> {
+/** Throws away what came with a submission that is refused, or needs none of it. */
+export async function discard({ staging, reservation }: Pick<Incoming, "staging" | "reservation">): Promise<void> {
+  await Promise.all([staging?.discard(), reservation?.giveUp()]);
+}
+
+async function readForm({ engine, files, settings }: Deps, request: Request): Promise<Incoming> {
   const staging = await files.stage();
+  const reservation = isShortUpload(request.headers) ? beginReservation(engine) : null;
   const limits = { ...settings.upload, fieldBytesMax: settings.bodyMaxBytes, fieldsMax };
-  const received = await receiveMultipart(request, staging, limits);
   try {
-    return { body: bodyIn(received.fields), files: received.files, staging };
+    const received = await receiveMultipart(request, staging, limits);
+    return { body: bodyIn(received.fields), files: received.files, staging, reservation };
   } catch (fault) {
-    await staging.discard();
+    await discard({ staging, reservation });
     throw fault;
   }
 }

@@ -24,7 +24,7 @@ type Outcome = { submission: Stored; receipt: Receipt } | EngineError;
 
 const checkShape = createBodyCheck(batchModel, "The batch");
 const problemsMax = 100;
-const nothing = { files: [], staging: null };
+const nothing = { files: [], staging: null, reservation: null };
 
 /** Takes many jobs: each for itself, or with `?atomic=true` all or none. An entry an item, in order. */
 export async function postBatch(deps: ApiDeps, request: Request, caller: Caller): Promise<BatchEntry[]> {

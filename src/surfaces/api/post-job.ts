@@ -6,7 +6,7 @@ import { waitFor, waitForExisting } from "../../engine/wait.ts";
 import { acceptedJob } from "./accepted-job.ts";
 import { type Draft, draftJob } from "./draft.ts";
 import type { ApiDeps } from "./deps.ts";
-import { type Incoming, readIncoming } from "./incoming.ts";
+import { discard, type Incoming, readIncoming } from "./incoming.ts";
 import { jobLink } from "./job-body.ts";
 import { originOf, streamFormat } from "./origin.ts";
 import { preferenceApplied, readPreferences } from "./prefer.ts";
@@ -60,7 +60,7 @@ async function draftOrDiscard(deps: ApiDeps, incoming: Incoming, request: Reques
       originOf(request, { ...caller, files: incoming.files, nowMs: databaseNowMs(deps.engine) }),
     );
   } catch (fault) {
-    await incoming.staging?.discard();
+    await discard(incoming);
     throw fault;
   }
 }

@@ -1,13 +1,14 @@
-import { reservePayloadId } from "../../engine/uploads.ts";
+import { beginReservation } from "../../engine/uploads.ts";
 import type { Receipt, Submission } from "../../engine/submission.ts";
 import { EngineError } from "../../errors.ts";
-import { stageFile } from "../../files/staging.ts";
+import { type StagedFile, stageFile, type Staging } from "../../files/staging.ts";
 import type { ApiDeps } from "./deps.ts";
 import type { Draft } from "./draft.ts";
-import type { Incoming } from "./incoming.ts";
+import { discard, type Incoming } from "./incoming.ts";
 
 type Deps = Pick<ApiDeps, "engine" | "submitter" | "files">;
 type Payload = NonNullable<Submission["payload"]>;
+type Came = Pick<Incoming, "files" | "staging" | "reservation">;
 /** A submission with its files in place. */
 export type Stored = Submission & { id: string };
 
@@ -15,7 +16,7 @@ export type Stored = Submission & { id: string };
 export async function submitDraft(
   deps: Deps,
   draft: Draft,
-  incoming: Pick<Incoming, "files" | "staging">,
+  incoming: Came,
 ): Promise<{ submission: Stored; receipt: Receipt }> {
   const submission = await storeDraft(deps, draft, incoming);
   try {
@@ -35,7 +36,8 @@ export async function submitDraftsTogether(
 ): Promise<{ submission: Stored; receipt: Receipt }[]> {
   const stored: Stored[] = [];
   try {
-    for (const draft of drafts) stored.push(await storeDraft(deps, draft, { files: [], staging: null }));
+    for (const draft of drafts)
+      stored.push(await storeDraft(deps, draft, { files: [], staging: null, reservation: null }));
     const receipts = await deps.submitter.submitTogether(stored);
     return receipts.flatMap((receipt, at) => {
       const submission = stored[at];
@@ -52,27 +54,33 @@ function isRefusal(fault: unknown): boolean {
   return fault instanceof EngineError && fault.code !== "unavailable";
 }
 
-async function storeDraft(deps: Deps, draft: Draft, incoming: Pick<Incoming, "files" | "staging">): Promise<Stored> {
+async function storeDraft(deps: Deps, draft: Draft, incoming: Came): Promise<Stored> {
   const { submission } = draft;
-  return draft.needsFiles ? { ...submission, payload: await storeFiles(deps, draft, incoming) } : submission;
+  if (draft.needsFiles) return { ...submission, payload: await storeFiles(deps, draft, incoming) };
+  await discard(incoming);
+  return submission;
 }
 
 /** Automations get a payload without files too: it is where their downloads go. */
-async function storeFiles(
-  { engine, files }: Deps,
-  { script }: Draft,
-  incoming: Pick<Incoming, "files" | "staging">,
-): Promise<Payload> {
+async function storeFiles({ engine, files }: Deps, { script }: Draft, incoming: Came): Promise<Payload> {
   const staging = incoming.staging ?? (await files.stage());
+  const reservation = incoming.reservation ?? beginReservation(engine);
+  const written = await stageScript(staging, script).catch(async (fault: unknown) => {
+    await discard({ staging, reservation });
+    throw fault;
+  });
   try {
-    const written = script === null ? [] : [await stageFile(staging, "run.sh", script)];
-    const id = await reservePayloadId(engine);
+    const id = await reservation.id();
     const manifest = await files.commit(staging, id, [...incoming.files, ...written]);
     return { id, files: manifest.files.length, bytes: manifest.bytes, manifestJson: JSON.stringify(manifest) };
   } catch (fault) {
     await staging.discard();
     throw fault;
   }
+}
+
+async function stageScript(staging: Staging, script: string | null): Promise<StagedFile[]> {
+  return script === null ? [] : [await stageFile(staging, "run.sh", script)];
 }
 
 async function removeFiles({ files }: Deps, { payload }: Stored): Promise<void> {

@@ -1,8 +1,8 @@
 import { isConnectionFault } from "../../db/client.ts";
-import { reservePayloadId } from "../../engine/uploads.ts";
+import { beginReservation, type Reservation } from "../../engine/uploads.ts";
 import type { Engine } from "../../engine/context.ts";
 import type { Submitter } from "../../engine/submit.ts";
-import { receiveMultipart } from "../../files/multipart.ts";
+import { isShortUpload, receiveMultipart } from "../../files/multipart.ts";
 import type { StagedFile, Staging } from "../../files/staging.ts";
 import type { FileStore } from "../../files/store.ts";
 import { EngineError } from "../../errors.ts";
@@ -34,11 +34,18 @@ export async function acceptUpload(
     throw new EngineError("draining", "This node is shutting down", { retryAfterSeconds: 5 });
   const staging = await deps.files.stage();
   const limits = { bytesMax: deps.bytesMax, filesMax: deps.filesMax, fieldBytesMax, fieldsMax };
-  const received = await receiveMultipart(request, staging, limits);
-  const { payloadId, manifest } = await place(deps, staging, received.files).catch(async (fault: unknown) => {
-    await staging.discard();
+  const early = isShortUpload(request.headers) ? beginReservation(deps.engine) : null;
+  const received = await receiveMultipart(request, staging, limits).catch(async (fault: unknown) => {
+    await early?.giveUp();
     throw fault;
   });
+  const reservation = early ?? beginReservation(deps.engine);
+  const { payloadId, manifest } = await place(deps, reservation, staging, received.files).catch(
+    async (fault: unknown) => {
+      await staging.discard();
+      throw fault;
+    },
+  );
   try {
     const { id } = await deps.submitter.submit({
       surface: "orchestrator",
@@ -62,7 +69,12 @@ export async function acceptUpload(
   }
 }
 
-async function place({ engine, files }: OrchestratorDeps, staging: Staging, received: readonly StagedFile[]) {
-  const payloadId = await reservePayloadId(engine);
+async function place(
+  { files }: OrchestratorDeps,
+  reservation: Reservation,
+  staging: Staging,
+  received: readonly StagedFile[],
+) {
+  const payloadId = await reservation.id();
   return { payloadId, manifest: await files.commit(staging, payloadId, received) };
 }
