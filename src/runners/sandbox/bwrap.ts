@@ -1,7 +1,7 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import { bwrapArguments } from "./bwrap-arguments.ts";
 import { type BwrapFiles, bwrapFiles } from "./bwrap-files.ts";
-import { dataMbFor, descriptors, firstProcess, type Shell } from "./first-process.ts";
+import { dataMbFor, descriptors, firstProcess, handedOver, type Shell } from "./first-process.ts";
 import { type SandboxDriver, fixedLimits, type SandboxRun, type SandboxSpec } from "./driver.ts";
 import type { Machine } from "./machine.ts";
 import { isolationChecks, limitChecks } from "./probe.ts";
@@ -51,7 +51,7 @@ function start(options: BwrapOptions, files: BwrapFiles, spec: SandboxSpec): San
       argv: argumentsFor(options, spec, token),
       environment: { PATH: "/usr/local/bin:/usr/bin:/bin" },
       stdout: spec.stdout,
-      further: [spec.stderr, spec.stdin, ...opened],
+      further: [...handedOver(spec), ...opened],
       account: options.machine.gateway === null ? spec.identity : null,
     });
     return sandboxRun(spawned, {
@@ -70,7 +70,7 @@ function argumentsFor(
   spec: SandboxSpec,
   token: string,
 ): string[] {
-  const free = descriptors.firstFree;
+  const free = descriptors.stderr + handedOver(spec).length;
   const inside = bwrapArguments({
     bwrap,
     directory: gateway === null ? spec.directory : gateway.inside(spec.directory),
@@ -90,6 +90,7 @@ function argumentsFor(
     limits: spec.limits,
     processes: spec.limits.processes + wrappers + otherTasks(),
     dataMb: spec.cgroup === null ? dataMbFor(spec.limits) : null,
+    entersCgroup: spec.cgroupEntry !== null,
     isInit: true,
     onOrphaned: "nothing",
   });

@@ -18,8 +18,10 @@ export type SandboxSpec = {
   identity: RunIdentity | null;
   /** Further host paths that are shown read-only under their own names. */
   readOnly: string[];
-  /** Control group that the process which waits for `go` is put into before it is let go. */
+  /** Control group that the process which waits for `go` is in before it is let go. */
   cgroup: string | null;
+  /** The group's `entry`, through which the first process moves itself in; null when it is moved from outside. */
+  cgroupEntry: number | null;
   stdin: number;
   stdout: number;
   stderr: number;

@@ -1,11 +1,16 @@
 import type { Limits } from "../limits.ts";
-import { fixedLimits } from "./driver.ts";
+import { fixedLimits, type SandboxSpec } from "./driver.ts";
 
 /** File descriptors the first process is started with, beside 0 (control), 1 (stdout) and 2 (status). */
-export const descriptors = { stderr: 3, stdin: 4, firstFree: 5 } as const;
+export const descriptors = { stderr: 3, stdin: 4, cgroupEntry: 5 } as const;
+
+/** What is handed over from descriptor 3 on; further ones of a driver come after it. */
+export function handedOver({ stderr, stdin, cgroupEntry }: SandboxSpec): number[] {
+  return [stderr, stdin, ...(cgroupEntry === null ? [] : [cgroupEntry])];
+}
 
 /** Exit codes of the first process itself, used only before the command runs. */
-export const notStarted = { noGo: 111, noLimits: 112, noDirectory: 113 } as const;
+export const notStarted = { noGo: 111, noLimits: 112, noDirectory: 113, noCgroup: 114 } as const;
 
 /** Seconds between the supervisor's own deadline and the one inside, which holds when the supervisor hangs. */
 const backstopMarginS = 15;
@@ -32,6 +37,8 @@ export type FirstProcess = {
   processes: number;
   /** `RLIMIT_DATA` in MiB, or null where a control group bounds the memory of all processes together. */
   dataMb: number | null;
+  /** True when it is handed the way into its control group and goes in. */
+  entersCgroup: boolean;
   /** True when it is process 1 of its own namespace, so that its end is the end of every other process. */
   isInit: boolean;
   /** What a run without a namespace kills when the server dies. */
@@ -44,9 +51,9 @@ export function dataMbFor(limits: Limits): number {
 }
 
 /**
- * The arguments of the shell that becomes the first process of a run. It sets the limits, says `R` on the status
- * channel, waits for `go` on the control channel, runs the command without either channel, and ends with its code. A
- * death by a signal is also said on the status channel, in the shell's words.
+ * The arguments of the shell that becomes the first process of a run. It enters its control group, sets the limits, says
+ * `R` on the status channel, waits for `go` on the control channel, runs the command without either channel, and ends
+ * with its code. A death by a signal is also said on the status channel, in the shell's words.
  */
 export function firstProcess(of: FirstProcess): string[] {
   const backstopS = String(of.limits.wallS + backstopMarginS);
@@ -56,6 +63,7 @@ export function firstProcess(of: FirstProcess): string[] {
 
 function text(of: FirstProcess): string {
   return [
+    ...(of.entersCgroup ? cgroupLines : []),
     ...limitLines(of),
     ...directoryLines(of.directory),
     "trap 'stopping=1' TERM",
@@ -69,6 +77,12 @@ function text(of: FirstProcess): string {
     "exit $code",
   ].join("\n");
 }
+
+/** The command must never have the way in: it is closed for good before there is one. */
+const cgroupLines = [
+  `echo 0 2>/dev/null >&${descriptors.cgroupEntry} || { echo "cannot enter the control group" >&2; exit ${notStarted.noCgroup}; }`,
+  `exec ${closing(descriptors.cgroupEntry)}`,
+];
 
 /**
  * A limit that cannot be set is fine only when the one that is already there is lower. `-H -t` leaves two seconds

@@ -1,4 +1,4 @@
-import { dataMbFor, firstProcess } from "./first-process.ts";
+import { dataMbFor, firstProcess, handedOver } from "./first-process.ts";
 import type { SandboxDriver, SandboxRun, SandboxSpec } from "./driver.ts";
 import type { Machine } from "./machine.ts";
 import { limitChecks } from "./probe.ts";
@@ -53,7 +53,7 @@ function start(options: NoneOptions, spec: SandboxSpec): SandboxRun {
       [tokenVariable]: token,
     },
     stdout: spec.stdout,
-    further: [spec.stderr, spec.stdin],
+    further: handedOver(spec),
     account: gateway === null ? spec.identity : null,
   });
   const seen = rememberProcesses();
@@ -73,6 +73,7 @@ function firstArguments({ otherTasks }: NoneOptions, spec: SandboxSpec, token: s
     limits: spec.limits,
     processes: spec.limits.processes + wrappers + otherTasks(),
     dataMb: spec.cgroup === null ? dataMbFor(spec.limits) : null,
+    entersCgroup: spec.cgroupEntry !== null,
     isInit: false,
     onOrphaned: spec.identity?.exclusive === true ? "whole account" : "tagged",
   });

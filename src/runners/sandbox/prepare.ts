@@ -44,6 +44,7 @@ export async function prepareRun(sandbox: Sandbox, command: SandboxedCommand): P
         environment: command.environment ?? {},
         readOnly: [...sandbox.readOnly, ...(command.readOnly ?? [])],
         cgroup: cgroup?.directory ?? null,
+        cgroupEntry: cgroup?.entry ?? null,
       },
       cgroup,
       release: outputs.release,
@@ -69,7 +70,7 @@ async function takeIdentity(sandbox: Sandbox, command: SandboxedCommand, undo: U
 
 function openCgroup({ cgroups }: Sandbox, { runId, limits }: SandboxedCommand, undo: Undo): RunCgroup | null {
   const cgroup = cgroups?.open(runId, limits) ?? null;
-  if (cgroup !== null) undo.push(() => removeSoon(cgroup));
+  if (cgroup !== null) undo.push(() => removeSoon(cgroup), cgroup.close);
   return cgroup;
 }
 

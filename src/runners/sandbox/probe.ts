@@ -60,7 +60,7 @@ async function tryOnce(driver: SandboxDriver, directory: string, output: string,
   const [stdin, stdout, stderr] = opened;
   const run = driver.start({
     ...{ runId: basename(directory), directory, limits, identity, stdin, stdout, stderr },
-    ...{ command: ["bash", "run.sh"], environment: {}, readOnly: [], cgroup: null },
+    ...{ command: ["bash", "run.sh"], environment: {}, readOnly: [], cgroup: null, cgroupEntry: null },
   });
   for (const descriptor of opened) closeSync(descriptor);
   const isReady = await within(probeMs, run.ready);

@@ -1,10 +1,15 @@
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** The control group of one run. */
 export type RunCgroup = {
   readonly directory: string;
+  /**
+   * A descriptor to which a process with one thread writes `0` to move itself in, whoever it runs as; null where the
+   * kernel has no such file. Nothing is waited for then, while a move from outside holds up every fork of the machine.
+   */
+  readonly entry: number | null;
   /**
    * Moves a process in; false when it is gone. After a pause the kernel takes 10 to 30 ms for the first move, and almost
    * nothing for the next, so one is begun as soon as there is a process to move.
@@ -14,6 +19,8 @@ export type RunCgroup = {
   peakMb(): number | null;
   /** How often the kernel killed a process of it for want of memory. */
   outOfMemoryKills(): number;
+  /** Closes the way in; the group stays. */
+  close(): void;
   /** Removes the empty group; false when a process is still in it. */
   remove(): boolean;
 };
@@ -35,8 +42,10 @@ export function runCgroup(
     tryRemove(directory);
     return null;
   }
+  const entry = version === 1 ? openEntry(directory) : null;
   return {
     directory,
+    entry,
     join: (pid) =>
       writeFile(join(directory, "cgroup.procs"), String(pid)).then(
         () => true,
@@ -47,6 +56,9 @@ export function runCgroup(
       return Number.isNaN(bytes) ? null : bytes / bytesPerMb;
     },
     outOfMemoryKills: () => Number(/^oom_kill (\d+)$/m.exec(read(directory, killsFile[version]))?.[1] ?? 0),
+    close: () => {
+      if (entry !== null) closeSync(entry);
+    },
     remove: () => tryRemove(directory),
   };
 }
@@ -68,6 +80,16 @@ function bound(directory: string, version: 1 | 2, limits: { memoryMb: number; pr
   writeIfThere(directory, "memory.oom.group", "1");
   // The wrappers of the sandbox are in the group too.
   writeIfThere(directory, "pids.max", String(limits.processes + 8));
+}
+
+/** Version 2 has no file like it: what moves a single thread there is for groups of threads alone. */
+function openEntry(directory: string): number | null {
+  try {
+    return openSync(join(directory, "tasks"), "w");
+  } catch {
+    // Processes are moved from outside then.
+    return null;
+  }
 }
 
 /** Swap accounting and group kills are parts of the kernel that may be missing; the limit above holds without them. */

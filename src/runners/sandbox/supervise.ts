@@ -102,15 +102,16 @@ async function carryThrough(job: Job): Promise<SandboxedEnd> {
   }
 }
 
-/** True once the command has been let go. */
+/** True once the command has been let go. A first process that could move itself is in its group when it is ready. */
 async function comesUp(run: SandboxRun, cgroup: RunCgroup | null, stopping: Stopping): Promise<boolean> {
-  const joining = cgroup?.join(run.pid);
+  const outside = cgroup?.entry === null ? cgroup : null;
+  const joining = outside?.join(run.pid);
   const isReady = await within(readyMs, Promise.race([run.ready, stopping.asked.then(() => false)]));
   const hasJoined = await joining;
   const waiting = await run.waiting();
   if (isReady !== true || hasJoined === false || waiting === null) return false;
   lowerPriority(waiting);
-  if (waiting !== run.pid && (await cgroup?.join(waiting)) === false) return false;
+  if (waiting !== run.pid && (await outside?.join(waiting)) === false) return false;
   return stopping.reason() === null && run.go();
 }
 
