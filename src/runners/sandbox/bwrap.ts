@@ -1,13 +1,15 @@
 import { closeSync, existsSync, openSync } from "node:fs";
+import type { Limits } from "../limits.ts";
+import type { Backstop } from "./backstop.ts";
 import { bwrapArguments } from "./bwrap-arguments.ts";
 import { type BwrapFiles, bwrapFiles } from "./bwrap-files.ts";
-import { dataMbFor, descriptors, firstProcess, handedOver, type Shell } from "./first-process.ts";
+import { dataMbFor, descriptors, firstProcess, handedOver, type Shell, stoppingSignal } from "./first-process.ts";
 import { type SandboxDriver, fixedLimits, type SandboxRun, type SandboxSpec } from "./driver.ts";
 import type { Machine } from "./machine.ts";
 import { isolationChecks, limitChecks } from "./probe.ts";
 import { probeHere } from "./probe-here.ts";
-import { descendantsOf, onlyChildOf, processesTagged } from "./processes.ts";
-import { isTimeout, sandboxRun } from "./run.ts";
+import { descendantsOf, onlyChildOf, parentOf, processesTagged } from "./processes.ts";
+import { sandboxRun } from "./run.ts";
 import { spawnFirst } from "./spawn.ts";
 import { runToken } from "./tag.ts";
 
@@ -15,8 +17,10 @@ import { runToken } from "./tag.ts";
 const shell: Shell = existsSync("/bin/dash")
   ? { path: "/bin/dash", dialect: "dash" }
   : { path: "/bin/bash", dialect: "bash" };
-/** The first process and `timeout` count against the limit as well. */
-const wrappers = 2;
+/** The first process counts against the limit as well. */
+const wrappers = 1;
+/** From the start of the sandbox, which has half a minute to come up, to the end of a run whose supervisor hangs. */
+const backstopMarginS = 45;
 
 export type BwrapOptions = {
   /** Path of bubblewrap, 0.8 or newer. */
@@ -54,15 +58,28 @@ function start(options: BwrapOptions, files: BwrapFiles, spec: SandboxSpec): San
       further: [...handedOver(spec), ...opened],
       account: options.machine.gateway === null ? spec.identity : null,
     });
-    return sandboxRun(spawned, {
+    const run = sandboxRun(spawned, {
       find: (freshness) =>
         spawned.hasExited() ? processesTagged(token, freshness) : descendantsOf(spawned.pid, freshness),
       waiting: () => onlyChildOf(spawned.pid),
-      isWrapper: isTimeout,
+      politely: (pid) => (parentOf(pid) === spawned.pid ? stoppingSignal : "SIGTERM"),
     });
+    holdBack(options.machine.backstop, run, spec.limits);
+    return run;
   } finally {
     for (const descriptor of opened) closeSync(descriptor);
   }
+}
+
+/** Without its backstop a run is not begun. */
+function holdBack(backstop: Backstop, run: SandboxRun, { wallS }: Limits): void {
+  try {
+    backstop.hold(run.pid, wallS + backstopMarginS);
+  } catch (fault) {
+    run.abandon();
+    throw fault;
+  }
+  void run.exited.then(() => backstop.letGo(run.pid));
 }
 
 function argumentsFor(

@@ -12,8 +12,6 @@ export function handedOver({ stderr, stdin, cgroupEntry }: SandboxSpec): number[
 /** Exit codes of the first process itself, used only before the command runs. */
 export const notStarted = { noGo: 111, noLimits: 112, noDirectory: 113, noCgroup: 114 } as const;
 
-/** Seconds between the supervisor's own deadline and the one inside, which holds when the supervisor hangs. */
-const backstopMarginS = 15;
 const bytesPerMb = 1_048_576;
 const kilobytesPerMb = 1_024;
 
@@ -24,6 +22,9 @@ const dialects = {
 } as const;
 
 export type Shell = { path: string; dialect: keyof typeof dialects };
+
+/** What PID 1 of a namespace is told when the others are sent TERM. No script sends it to its own process group. */
+export const stoppingSignal = "SIGURG";
 
 export type FirstProcess = {
   /** As the first process sees it. */
@@ -56,9 +57,8 @@ export function dataMbFor(limits: Limits): number {
  * with its code. A death by a signal is also said on the status channel, in the shell's words.
  */
 export function firstProcess(of: FirstProcess): string[] {
-  const backstopS = String(of.limits.wallS + backstopMarginS);
   const { arguments: options } = dialects[of.shell.dialect];
-  return [of.shell.path, ...options, text(of), of.token, "timeout", "-s", "KILL", backstopS, ...of.command];
+  return [of.shell.path, ...options, text(of), of.token, ...of.command];
 }
 
 function text(of: FirstProcess): string {
@@ -66,17 +66,20 @@ function text(of: FirstProcess): string {
     ...(of.entersCgroup ? cgroupLines : []),
     ...limitLines(of),
     ...directoryLines(of.directory),
-    "trap 'stopping=1' TERM",
+    `trap 'stopping=1' ${of.isInit ? stoppingSignal.slice("SIG".length) : "TERM"}`,
     "echo R >&2",
     `read -r word; [ "$word" = go ] || exit ${notStarted.noGo}`,
     ...orphanLines(of.onOrphaned),
     // In a subshell, or dash would say "Killed" into the command's own stderr.
-    `(exec "$@" 0<&${descriptors.stdin} 2>&${descriptors.stderr} ${closing(descriptors.stdin)} ${closing(descriptors.stderr)})`,
+    `(${of.isInit ? foundLine : ""}exec "$@" 0<&${descriptors.stdin} 2>&${descriptors.stderr} ${closing(descriptors.stdin)} ${closing(descriptors.stderr)})`,
     "code=$?",
     ...(of.isInit ? lingerLines : releaseLines),
     "exit $code",
   ].join("\n");
 }
+
+/** dash would put its own name, which is the token, before what it says of a command that is not there. */
+const foundLine = `command -v -- "$1" >/dev/null || [ -e "$1" ] || { echo "$1: command not found" >&${descriptors.stderr}; exit 127; }; `;
 
 /** The command must never have the way in: it is closed for good before there is one. */
 const cgroupLines = [

@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
+import { type Backstop, createBackstop } from "./backstop.ts";
 import { type Accounts, createAccounts, findAccountRange } from "./accounts.ts";
 import { type Cgroups, findCgroups } from "./cgroups.ts";
 import { type ChannelStock, createChannelStock } from "./channels.ts";
@@ -14,6 +15,7 @@ export type Machine = {
   readonly accounts: Accounts | null;
   readonly cgroups: Cgroups | null;
   readonly channels: ChannelStock;
+  readonly backstop: Backstop;
   readonly gateway: Gateway | null;
   readonly dataDir: string;
   readonly stateDir: string;
@@ -34,15 +36,18 @@ export async function openMachine(tag: string, dataDir: string): Promise<Machine
   const cgroups = findCgroups(tag);
   const gate = range === null || isReachable(dataDir) ? null : await openGateway(dataDir, tag);
   const gateway = typeof gate === "string" ? null : gate;
+  const backstop = createBackstop(stateDir);
   return {
     accounts: range === null ? null : createAccounts(range),
     cgroups,
     channels: createChannelStock(stateDir),
+    backstop,
     gateway,
     dataDir,
     stateDir,
     unreachable: typeof gate === "string" ? gate : null,
     close: async () => {
+      await backstop.close();
       await gateway?.close();
       cgroups?.close();
       rmSync(stateDir, { recursive: true, force: true });

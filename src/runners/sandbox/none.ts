@@ -4,15 +4,17 @@ import type { Machine } from "./machine.ts";
 import { limitChecks } from "./probe.ts";
 import { probeHere } from "./probe-here.ts";
 import type { Freshness } from "./process-scan.ts";
-import { descendantsOf, processesOf, processesTagged, startTimeOf } from "./processes.ts";
+import { descendantsOf, processesOf, processesTagged, readProc, startTimeOf } from "./processes.ts";
 import { groupMembers } from "./run-cgroup.ts";
-import { isTimeout, sandboxRun } from "./run.ts";
+import { sandboxRun } from "./run.ts";
 import { type Spawned, spawnFirst } from "./spawn.ts";
 import { runToken, tokenVariable } from "./tag.ts";
 
 const searchPath = "/usr/local/bin:/usr/bin:/bin";
 /** The first process, `timeout` and the one that waits for the server's end count against the limit as well. */
 const wrappers = 3;
+/** Between the supervisor's own deadline and that of `timeout`, which holds when the supervisor hangs. */
+const backstopMarginS = 15;
 
 export type NoneOptions = {
   tag: string;
@@ -60,15 +62,20 @@ function start(options: NoneOptions, spec: SandboxSpec): SandboxRun {
   return sandboxRun(spawned, {
     find: async (freshness) => seen.withEarlier(await findProcesses(spec, spawned, token, freshness)),
     waiting: () => Promise.resolve(spawned.pid),
-    isWrapper: isTimeout,
+    politely: (pid) => (isTimeout(pid) ? null : "SIGTERM"),
   });
+}
+
+/** It passes a TERM on to its command, which is sent one of its own. */
+function isTimeout(pid: number): boolean {
+  return readProc(`/proc/${pid}/comm`) === "timeout\n";
 }
 
 function firstArguments({ otherTasks }: NoneOptions, spec: SandboxSpec, token: string, directory: string) {
   return firstProcess({
     shell: { path: Bun.which("bash") ?? "/bin/bash", dialect: "bash" },
     token,
-    command: spec.command,
+    command: ["timeout", "-s", "KILL", String(spec.limits.wallS + backstopMarginS), ...spec.command],
     directory,
     limits: spec.limits,
     processes: spec.limits.processes + wrappers + otherTasks(),

@@ -83,7 +83,8 @@ function kernelListsChildren(): boolean {
   return existsSync(`/proc/${process.pid}/task/${process.pid}/children`);
 }
 
-function parentOf(pid: number): number | null {
+/** Null when the process is gone. */
+export function parentOf(pid: number): number | null {
   const parent = statFieldsOf(pid)[1];
   return parent === undefined ? null : Number(parent);
 }

@@ -1,6 +1,6 @@
 import type { SandboxRun } from "./driver.ts";
 import type { Freshness } from "./process-scan.ts";
-import { isAlive, readProc, signalProcess } from "./processes.ts";
+import { isAlive, signalProcess } from "./processes.ts";
 import type { Spawned } from "./spawn.ts";
 
 const verifyPauseMs = 2;
@@ -11,8 +11,8 @@ const verifyDeadlineMs = 5_000;
 export type Membership = {
   find(freshness: Freshness): Promise<number[]>;
   waiting(): Promise<number | null>;
-  /** Our own wrappers, which must not be told to end before what they wait for. */
-  isWrapper(pid: number): boolean;
+  /** What asks a process to end; null for a wrapper of ours that must not end before what it waits for. */
+  politely(pid: number): NodeJS.Signals | null;
 };
 
 /** The part of a run that is the same under every driver: stop politely, kill, and look until nothing is left. */
@@ -26,7 +26,10 @@ export function sandboxRun(spawned: Spawned, members: Membership): SandboxRun {
     go: spawned.go,
     processes: living,
     terminate: async () => {
-      for (const pid of await living("now")) if (!members.isWrapper(pid)) signalProcess(pid, "SIGTERM");
+      for (const pid of await living("now")) {
+        const name = members.politely(pid);
+        if (name !== null) signalProcess(pid, name);
+      }
     },
     kill: async () => {
       spawned.forbid();
@@ -40,11 +43,6 @@ export function sandboxRun(spawned: Spawned, members: Membership): SandboxRun {
       spawned.release();
     },
   };
-}
-
-/** `timeout` passes a TERM on to its command, which has been sent one of its own. */
-export function isTimeout(pid: number): boolean {
-  return readProc(`/proc/${pid}/comm`) === "timeout\n";
 }
 
 /**
