@@ -19,6 +19,7 @@ import {
 import { until } from "../support/until.ts";
 
 const lookEveryS = 0.1;
+const token = "backstop-trial";
 const bwrap = Bun.which("bwrap");
 
 describe("the backstop", () => {
@@ -26,22 +27,24 @@ describe("the backstop", () => {
     const backstop = open();
     const late = sleeper();
     const inTime = sleeper();
+    const sameNumber = sleeper();
     const notHeld = sleeper();
-    backstop.hold(inTime.pid, 600);
-    backstop.hold(late.pid, 0);
+    backstop.hold(inTime.pid, token, 600);
+    backstop.hold(sameNumber.pid, `${token}0`, 0);
+    backstop.hold(late.pid, token, 0);
     await late.exited;
     expect(late.signalCode).toBe("SIGKILL");
-    expect([inTime, notHeld].map(({ pid }) => isAlive(pid))).toEqual([true, true]);
-    end(inTime, notHeld);
+    expect([inTime, sameNumber, notHeld].map(({ pid }) => isAlive(pid))).toEqual([true, true, true]);
+    end(inTime, sameNumber, notHeld);
   });
 
   test("does so for more runs than it keeps lines for, and after many that ended", async () => {
     const backstop = open();
     const early = sleeper();
-    backstop.hold(early.pid, 1);
+    backstop.hold(early.pid, token, 1);
     const passing = sleeper();
     for (let run = 0; run < 500; run++) {
-      backstop.hold(passing.pid, 600);
+      backstop.hold(passing.pid, token, 600);
       backstop.letGo(passing.pid);
     }
     await early.exited;
@@ -54,7 +57,7 @@ describe("the backstop", () => {
     const directory = scratch();
     const backstop = open(directory);
     const late = sleeper();
-    backstop.hold(late.pid, 3);
+    backstop.hold(late.pid, token, 3);
     await until("it watches", () => keepersOf(directory).length === 1);
     for (const pid of keepersOf(directory)) process.kill(pid, "SIGKILL");
     await late.exited;
@@ -65,13 +68,13 @@ describe("the backstop", () => {
     const directory = scratch();
     const source = join(import.meta.dir, "../../src/runners/sandbox/backstop.ts");
     const program = `const { createBackstop } = await import(${JSON.stringify(source)});
-      createBackstop(${JSON.stringify(directory)}).hold(process.pid, 600); setInterval(() => {}, 1000);`;
+      createBackstop(${JSON.stringify(directory)}).hold(process.pid, "none", 600); setInterval(() => {}, 1000);`;
     const server = Bun.spawn(["bun", "-e", program]);
     await until("it watches", () => keepersOf(directory).length === 1);
     server.kill("SIGKILL");
     await until("it ended", () => keepersOf(directory).length === 0);
     const backstop = open(directory);
-    backstop.hold(process.pid, 600);
+    backstop.hold(process.pid, token, 600);
     expect(keepersOf(directory)).toHaveLength(1);
     await backstop.close();
     expect(keepersOf(directory)).toEqual([]);
@@ -88,7 +91,10 @@ describe.skipIf(!hasBwrap)("a run under bubblewrap", () => {
       removeHostile(dataDir);
     });
     const asked: number[] = [];
-    const early = { ...backstop, hold: (pid: number, afterS: number) => backstop.hold(pid, asked.push(afterS)) };
+    const early = {
+      ...backstop,
+      hold: (pid: number, token: string, afterS: number) => backstop.hold(pid, token, asked.push(afterS)),
+    };
     const driver = createBwrapDriver({
       ...{ bwrap: bwrap ?? "", tag: `hanging-${process.pid}`, otherTasks: () => 0 },
       machine: { ...machine, backstop: early },
@@ -151,8 +157,9 @@ function cwdOf(pid: number): string {
   }
 }
 
+/** Waits for a line that nobody writes. */
 function sleeper(): Bun.Subprocess {
-  return Bun.spawn(["sleep", "1000"]);
+  return Bun.spawn(["sh", "-c", "read -r line", token], { stdin: "pipe" });
 }
 
 function end(...children: Bun.Subprocess[]): void {

@@ -1,14 +1,17 @@
 import { closeSync, openSync, renameSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { readProc, startTimeOf } from "./processes.ts";
+import { readProc } from "./processes.ts";
 
 /**
  * Ends runs whose server hangs: a process of its own reads in a file when each must be over, and kills those that are
  * not. It ends with the server, whose death ends its runs in another way.
  */
 export type Backstop = {
-  /** Has `pid`, a child of this process, killed in `afterS` seconds, whatever this process does until then. */
-  hold(pid: number, afterS: number): void;
+  /**
+   * Has `pid`, a child of this process with `token` as one of its arguments, killed in `afterS` seconds, whatever this
+   * process does until then.
+   */
+  hold(pid: number, token: string, afterS: number): void;
   /** To be called when `pid` has ended. */
   letGo(pid: number): void;
   close(): Promise<void>;
@@ -23,8 +26,9 @@ const addedMax = 200;
 const fileName = "backstop";
 
 /**
- * Lines are `pid/start-time due .`; the last word shows that a line is whole. Time is that since the start of the machine:
- * a clock that is set forward must not end a run. Nothing is ever said on stdin: its end is that of the server.
+ * Lines are `pid token due .`; the last word shows that a line is whole, and the token that the number is not another's by
+ * now. Time is that since the start of the machine: a clock that is set forward must not end a run. Nothing is ever said
+ * on stdin: its end is that of the server.
  */
 const script = `
 trap '' HUP INT TERM
@@ -33,12 +37,11 @@ while :; do
   [ $? -gt 128 ] || exit 0
   read -r now idle < /proc/uptime
   now=\${now%.*}
-  while read -r run due whole; do
+  while read -r pid token due whole; do
     [ "$whole" = . ] && [ "$now" -ge "$due" ] || continue
-    stat=
-    read -r stat < "/proc/\${run%/*}/stat"
-    stat=(\${stat##*) })
-    [ "\${stat[19]}" != "\${run#*/}" ] || kill -KILL "\${run%/*}"
+    while IFS= read -r -d '' word; do
+      [ "$word" != "$token" ] || { kill -KILL "$pid"; break; }
+    done < "/proc/$pid/cmdline"
   done < ${fileName}
 done`;
 
@@ -64,8 +67,8 @@ export function createBackstop(directory: string, lookEveryS = lookEveryUsualS):
     keeper = child;
   };
   return {
-    hold: (pid, afterS) => {
-      const line = `${pid}/${startTimeOf(pid)} ${Math.ceil(uptimeS() + afterS)} .\n`;
+    hold: (pid, token, afterS) => {
+      const line = `${pid} ${token} ${Math.ceil(uptimeS() + afterS)} .\n`;
       if (file === null || added >= addedMax) file = rewrite();
       writeSync(file, line);
       held.set(pid, line);

@@ -64,7 +64,7 @@ function start(options: BwrapOptions, files: BwrapFiles, spec: SandboxSpec): San
       waiting: () => onlyChildOf(spawned.pid),
       politely: (pid) => (parentOf(pid) === spawned.pid ? stoppingSignal : "SIGTERM"),
     });
-    holdBack(options.machine.backstop, run, spec.limits);
+    holdBack(options.machine.backstop, run, token, spec.limits);
     return run;
   } finally {
     for (const descriptor of opened) closeSync(descriptor);
@@ -72,9 +72,9 @@ function start(options: BwrapOptions, files: BwrapFiles, spec: SandboxSpec): San
 }
 
 /** Without its backstop a run is not begun. */
-function holdBack(backstop: Backstop, run: SandboxRun, { wallS }: Limits): void {
+function holdBack(backstop: Backstop, run: SandboxRun, token: string, { wallS }: Limits): void {
   try {
-    backstop.hold(run.pid, wallS + backstopMarginS);
+    backstop.hold(run.pid, token, wallS + backstopMarginS);
   } catch (fault) {
     run.abandon();
     throw fault;
