@@ -108,7 +108,7 @@ test("the time between TERM and KILL is short for a run that is not ours any mor
 
 test("bubblewrap is never given a host account, and the network only when it is granted", () => {
   const view = { bwrap: "bwrap", directory: "/data/1", environment: { A: "b" }, readOnly: ["/opt"], temporaryMb: 16 };
-  const numbers = { seccomp: 5, passwd: 6, group: 7 };
+  const numbers = { seccomp: 5, etc: { passwd: 6, group: 7 } };
   const closed = bwrapArguments({ ...view, ...numbers, network: false });
   const open = bwrapArguments({ ...view, ...numbers, network: true });
   expect(closed).not.toContain("--share-net");

@@ -5,6 +5,13 @@ import { seccompProgram } from "./seccomp.ts";
 
 export type BwrapFiles = { seccomp: string; passwd: string; group: string };
 
+const { uid, gid, name } = insideAccount;
+/** The account of the inside, and the one that everybody else's files seem to belong to. */
+export const accountFiles = {
+  passwd: `${name}:x:${uid}:${gid}::${insideDirectory}:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n`,
+  group: `${name}:x:${gid}:\nnogroup:x:65534:\n`,
+};
+
 /** Writes what every sandbox is started with, once. The files are handed over as descriptors, never by path. */
 export function bwrapFiles(stateDir: string): BwrapFiles {
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
@@ -13,12 +20,8 @@ export function bwrapFiles(stateDir: string): BwrapFiles {
     passwd: join(stateDir, "passwd"),
     group: join(stateDir, "group"),
   };
-  const { uid, gid, name } = insideAccount;
   writeFileSync(files.seccomp, seccompProgram(process.arch === "arm64" ? "arm64" : "x64"));
-  writeFileSync(
-    files.passwd,
-    `${name}:x:${uid}:${gid}::${insideDirectory}:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n`,
-  );
-  writeFileSync(files.group, `${name}:x:${gid}:\nnogroup:x:65534:\n`);
+  writeFileSync(files.passwd, accountFiles.passwd);
+  writeFileSync(files.group, accountFiles.group);
   return files;
 }

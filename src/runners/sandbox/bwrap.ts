@@ -1,8 +1,9 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import type { Limits } from "../limits.ts";
 import type { Backstop } from "./backstop.ts";
-import { bwrapArguments } from "./bwrap-arguments.ts";
-import { type BwrapFiles, bwrapFiles } from "./bwrap-files.ts";
+import { bwrapArguments, etcShown, hasUsualEtc } from "./bwrap-arguments.ts";
+import { accountFiles, type BwrapFiles, bwrapFiles } from "./bwrap-files.ts";
+import { createEtcCopies, type EtcCopies, type EtcCopy } from "./etc-copies.ts";
 import { dataMbFor, descriptors, firstProcess, handedOver, type Shell, stoppingSignal } from "./first-process.ts";
 import { type SandboxDriver, fixedLimits, type SandboxRun, type SandboxSpec } from "./driver.ts";
 import type { Machine } from "./machine.ts";
@@ -36,23 +37,36 @@ export type BwrapOptions = {
  * limits set inside. The end of the first process is the end of every process of the run.
  */
 export function createBwrapDriver(options: BwrapOptions): SandboxDriver {
-  const files = bwrapFiles(options.machine.stateDir);
+  const { stateDir, shownDir } = options.machine;
+  const prepared: Prepared = {
+    files: bwrapFiles(stateDir),
+    etcCopies: createEtcCopies(shownDir, { shown: etcShown, own: accountFiles }),
+  };
   const driver: SandboxDriver = {
     name: "bwrap",
     cutsNetwork: true,
     endsWhole: true,
-    probe: () => probeHere(driver, options.machine, [...isolationChecks, ...limitChecks]),
-    start: (spec) => start(options, files, spec),
+    probe: async () => {
+      await prepared.etcCopies.settled();
+      return await probeHere(driver, options.machine, [...isolationChecks, ...limitChecks]);
+    },
+    start: (spec) => start(options, prepared, spec),
   };
   return driver;
 }
 
-function start(options: BwrapOptions, files: BwrapFiles, spec: SandboxSpec): SandboxRun {
+/** What the runs of one server have in common. */
+type Prepared = { files: BwrapFiles; etcCopies: EtcCopies };
+
+function start(options: BwrapOptions, { files, etcCopies }: Prepared, spec: SandboxSpec): SandboxRun {
   const token = runToken(options.tag, spec.runId);
-  const opened = [files.seccomp, files.passwd, files.group].map((path) => openSync(path, "r"));
+  const copy = hasUsualEtc(spec.limits.network, spec.readOnly) ? etcCopies.take() : null;
+  const handed = [files.seccomp, ...(copy === null ? [files.passwd, files.group] : [])];
+  const opened: number[] = [];
   try {
+    for (const path of handed) opened.push(openSync(path, "r"));
     const spawned = spawnFirst({
-      argv: argumentsFor(options, spec, token),
+      argv: argumentsFor(options, spec, token, copy),
       environment: { PATH: "/usr/local/bin:/usr/bin:/bin" },
       stdout: spec.stdout,
       further: [...handedOver(spec), ...opened],
@@ -64,8 +78,12 @@ function start(options: BwrapOptions, files: BwrapFiles, spec: SandboxSpec): San
       waiting: () => onlyChildOf(spawned.pid),
       politely: (pid) => (parentOf(pid) === spawned.pid ? stoppingSignal : "SIGTERM"),
     });
+    void run.exited.then(() => copy?.giveBack());
     holdBack(options.machine.backstop, run, token, spec.limits);
     return run;
+  } catch (fault) {
+    copy?.giveBack();
+    throw fault;
   } finally {
     for (const descriptor of opened) closeSync(descriptor);
   }
@@ -86,18 +104,19 @@ function argumentsFor(
   { bwrap, machine: { gateway }, otherTasks }: BwrapOptions,
   spec: SandboxSpec,
   token: string,
+  copy: EtcCopy | null,
 ): string[] {
   const free = descriptors.stderr + handedOver(spec).length;
+  const seen = (path: string) => (gateway === null ? path : gateway.inside(path));
   const inside = bwrapArguments({
     bwrap,
-    directory: gateway === null ? spec.directory : gateway.inside(spec.directory),
+    directory: seen(spec.directory),
     environment: spec.environment,
     network: spec.limits.network,
     readOnly: spec.readOnly,
     temporaryMb: Math.min(fixedLimits.temporaryMb, spec.limits.memoryMb),
     seccomp: free,
-    passwd: free + 1,
-    group: free + 2,
+    etc: copy === null ? { passwd: free + 1, group: free + 2 } : { directory: seen(copy.directory) },
   });
   const first = firstProcess({
     shell,

@@ -19,6 +19,8 @@ export type Machine = {
   readonly gateway: Gateway | null;
   readonly dataDir: string;
   readonly stateDir: string;
+  /** Below `dataDir`, for what runs are shown of it; they can reach it. */
+  readonly shownDir: string;
   /** Set when runs cannot get to the data directory; why. */
   readonly unreachable: string | null;
   close(): Promise<void>;
@@ -28,11 +30,15 @@ export type Machine = {
 export async function openMachine(tag: string, dataDir: string): Promise<Machine> {
   // By tag: another server on the same directory keeps its own.
   const stateDir = join(dataDir, "sandbox", tag);
+  const shownDir = `${stateDir}.shown`;
+  const clear = () => {
+    for (const directory of [stateDir, shownDir]) rmSync(directory, { recursive: true, force: true });
+  };
   mkdirSync(dataDir, { recursive: true });
-  rmSync(stateDir, { recursive: true, force: true });
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  clear();
+  for (const directory of [stateDir, shownDir]) mkdirSync(directory, { recursive: true, mode: 0o700 });
   const range = findAccountRange();
-  if (range !== null) openWay(dataDir, dataDir);
+  if (range !== null) openWay(dataDir, shownDir);
   const cgroups = findCgroups(tag);
   const gate = range === null || isReachable(dataDir) ? null : await openGateway(dataDir, tag);
   const gateway = typeof gate === "string" ? null : gate;
@@ -45,12 +51,13 @@ export async function openMachine(tag: string, dataDir: string): Promise<Machine
     gateway,
     dataDir,
     stateDir,
+    shownDir,
     unreachable: typeof gate === "string" ? gate : null,
     close: async () => {
       await backstop.close();
       await gateway?.close();
       cgroups?.close();
-      rmSync(stateDir, { recursive: true, force: true });
+      clear();
     },
   };
 }
