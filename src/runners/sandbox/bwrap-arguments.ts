@@ -24,6 +24,9 @@ export const etcShown = [
 const etcForNetwork = ["resolv.conf", "hosts", "nsswitch.conf", "gai.conf"];
 const bytesPerMb = 1_048_576;
 
+/** /usr, and the directories beside it as the distribution has them: links into /usr, or directories of their own. */
+const systemMounts = ["--ro-bind", "/usr", "/usr", ...["bin", "sbin", "lib", "lib32", "lib64"].flatMap(besideUsr)];
+
 export type BwrapView = {
   bwrap: string;
   /** Source of `/work`, as the account of the run can reach it. */
@@ -52,7 +55,7 @@ export function bwrapArguments(view: BwrapView): string[] {
     ...["--unshare-all", "--unshare-user", "--disable-userns", ...(view.network ? ["--share-net"] : [])],
     ...["--uid", String(insideAccount.uid), "--gid", String(insideAccount.gid), "--hostname", insideAccount.name],
     ...["--die-with-parent", "--new-session", "--as-pid-1"],
-    ...systemMounts(),
+    ...systemMounts,
     ...etcArguments(view),
     ...view.readOnly.flatMap(showIfThere),
     ...["--proc", "/proc", "--dev", "/dev"],
@@ -66,14 +69,10 @@ export function bwrapArguments(view: BwrapView): string[] {
   ];
 }
 
-/** /usr, and the directories beside it as the distribution has them: links into /usr, or directories of their own. */
-function systemMounts(): string[] {
-  const beside = ["bin", "sbin", "lib", "lib32", "lib64"].flatMap((name) => {
-    const entry = lstatSync(`/${name}`, { throwIfNoEntry: false });
-    if (entry === undefined) return [];
-    return entry.isSymbolicLink() ? ["--symlink", `usr/${name}`, `/${name}`] : ["--ro-bind", `/${name}`, `/${name}`];
-  });
-  return ["--ro-bind", "/usr", "/usr", ...beside];
+function besideUsr(name: string): string[] {
+  const entry = lstatSync(`/${name}`, { throwIfNoEntry: false });
+  if (entry === undefined) return [];
+  return entry.isSymbolicLink() ? ["--symlink", `usr/${name}`, `/${name}`] : ["--ro-bind", `/${name}`, `/${name}`];
 }
 
 /** Each mount costs a tenth of a millisecond: with the prepared directory there is one. */

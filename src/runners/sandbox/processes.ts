@@ -3,6 +3,7 @@ import { type Freshness, readEach, sharedScan } from "./process-scan.ts";
 import { tokenStart, tokenVariable } from "./tag.ts";
 
 const nextNumbers = 16;
+let listsChildren: boolean | null = null;
 const scanParents = sharedScan(async () => pidsBy(await readEach(parentOf)));
 const scanOwners = sharedScan(async () => pidsBy(await readEach(ownerOf)));
 const scanTokens = sharedScan(() => readEach(tokensOf));
@@ -80,7 +81,8 @@ async function childLists(freshness: Freshness): Promise<(pid: number) => number
 
 /** A part of the kernel that may have been left out when it was built. */
 function kernelListsChildren(): boolean {
-  return existsSync(`/proc/${process.pid}/task/${process.pid}/children`);
+  listsChildren ??= existsSync(`/proc/${process.pid}/task/${process.pid}/children`);
+  return listsChildren;
 }
 
 /** Null when the process is gone. */
