@@ -75,7 +75,7 @@ describe("the backstop", () => {
     await until("it ended", () => keepersOf(directory).length === 0);
     const backstop = open(directory);
     backstop.hold(process.pid, token, 600);
-    expect(keepersOf(directory)).toHaveLength(1);
+    await until("the next one watches", () => keepersOf(directory).length === 1);
     await backstop.close();
     expect(keepersOf(directory)).toEqual([]);
   });
