@@ -17,12 +17,23 @@ export type Reach = { nodeId: string; isShared: boolean };
  * The id that the next payload will have. Until its job is committed it is known as an upload of this node, whose files are
  * removed when it comes to nothing. Ids of submissions that fail are never used again.
  */
-export async function reservePayloadId({ db, nodeId }: Pick<Engine, "db" | "nodeId">): Promise<number> {
-  const [row] = await db.sql<{ id: number }[]>`
-    INSERT INTO uploads (payload_id, node_id) VALUES (nextval('payloads_id_seq')::int, ${nodeId})
+export async function reservePayloadId(engine: Pick<Engine, "db" | "nodeId">): Promise<number> {
+  return nth(await reserveIds(engine, 1), 0);
+}
+
+async function reserveIds({ db, nodeId }: Pick<Engine, "db" | "nodeId">, count: number): Promise<number[]> {
+  if (count === 0) return [];
+  const rows = await db.sql<{ id: number }[]>`
+    INSERT INTO uploads (payload_id, node_id)
+    SELECT nextval('payloads_id_seq')::int, ${nodeId} FROM generate_series(1, ${count}::int)
     RETURNING payload_id AS id`;
-  if (row === undefined) throw new Error("the database gave no payload id");
-  return row.id;
+  return rows.map(({ id }) => id);
+}
+
+function nth(ids: readonly number[], at: number): number {
+  const id = ids[at];
+  if (id === undefined) throw new Error("the database gave no payload id");
+  return id;
 }
 
 /** A payload id that is on its way while its upload comes in. */
@@ -35,13 +46,27 @@ export type Reservation = {
 
 /** Begins to reserve an id. The upload must not take long from here on: its age counts. */
 export function beginReservation(engine: Pick<Engine, "db" | "nodeId">): Reservation {
-  const reserving = reservePayloadId(engine);
+  return reservation(engine, reservePayloadId(engine));
+}
+
+/** The same for many that are stored together, with ids in their order. */
+export function beginReservations(engine: Pick<Engine, "db" | "nodeId">, count: number): Reservation[] {
+  const reserving = reserveIds(engine, count);
+  return Array.from({ length: count }, (_, at) =>
+    reservation(
+      engine,
+      reserving.then((ids) => nth(ids, at)),
+    ),
+  );
+}
+
+function reservation({ db }: Pick<Engine, "db">, reserving: Promise<number>): Reservation {
   reserving.catch(() => undefined); // Told by `id`, to whoever needs it.
   return {
     id: () => reserving,
     async giveUp() {
       try {
-        await forgetUploads(engine.db.sql, [await reserving]);
+        await forgetUploads(db.sql, [await reserving]);
       } catch {
         // It will be found among those that broke off, or was never there.
       }

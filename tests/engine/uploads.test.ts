@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import {
   beginReservation,
+  beginReservations,
   forgetUploads,
   reservePayloadId,
   takeAbandoned,
@@ -48,6 +49,14 @@ describe("an upload", () => {
     expect((await uploads()).map(({ payload_id }) => payload_id)).toEqual([await kept.id()]);
     await here.submitter.submit(jobOf({ payload: payloadOf(await kept.id()) }));
     expect(await uploads()).toEqual([]);
+  });
+
+  test("among many that are stored together has its id in their order", async () => {
+    const reservations = beginReservations(here.engine, 5);
+    const ids = await Promise.all(reservations.map((reservation) => reservation.id()));
+    expect(ids).toEqual(ids.map((_, at) => (ids[0] ?? 0) + at));
+    await reservations[1]?.giveUp();
+    expect((await uploads()).map(({ payload_id }) => payload_id)).toEqual(ids.filter((_, at) => at !== 1));
   });
 
   test("whose id cannot be reserved says so to whoever needs it, and can be given up", async () => {

@@ -1,6 +1,7 @@
-import { beginReservation } from "../../engine/uploads.ts";
+import { beginReservation, beginReservations } from "../../engine/uploads.ts";
 import type { Receipt, Submission } from "../../engine/submission.ts";
 import { EngineError } from "../../errors.ts";
+import { atOnce } from "../../files/at-once.ts";
 import { type StagedFile, stageFile, type Staging } from "../../files/staging.ts";
 import type { ApiDeps } from "./deps.ts";
 import type { Draft } from "./draft.ts";
@@ -9,6 +10,8 @@ import { discard, type Incoming } from "./incoming.ts";
 type Deps = Pick<ApiDeps, "engine" | "submitter" | "files">;
 type Payload = NonNullable<Submission["payload"]>;
 type Came = Pick<Incoming, "files" | "staging" | "reservation">;
+/** Their flushes share writes of the file system's journal. */
+const storedAtOnce = 16;
 /** A submission with its files in place. */
 export type Stored = Submission & { id: string };
 
@@ -35,16 +38,22 @@ export async function submitDraftsTogether(
   drafts: readonly Draft[],
 ): Promise<{ submission: Stored; receipt: Receipt }[]> {
   const stored: Stored[] = [];
+  const reservations = beginReservations(deps.engine, drafts.filter(({ needsFiles }) => needsFiles).length);
+  const act = async ([at, draft]: [number, Draft]) => {
+    const reservation = draft.needsFiles ? (reservations.shift() ?? null) : null;
+    stored[at] = await storeDraft(deps, draft, { files: [], staging: null, reservation });
+  };
   try {
-    for (const draft of drafts)
-      stored.push(await storeDraft(deps, draft, { files: [], staging: null, reservation: null }));
+    await atOnce(drafts.entries(), { max: storedAtOnce, act });
     const receipts = await deps.submitter.submitTogether(stored);
     return receipts.flatMap((receipt, at) => {
       const submission = stored[at];
       return submission === undefined ? [] : [{ submission, receipt }];
     });
   } catch (fault) {
-    if (isRefusal(fault)) for (const submission of stored) await removeFiles(deps, submission);
+    // Those that were not stored are not among the values.
+    if (isRefusal(fault)) for (const submission of Object.values(stored)) await removeFiles(deps, submission);
+    await Promise.all(reservations.map((reservation) => reservation.giveUp()));
     throw fault;
   }
 }
