@@ -17,23 +17,11 @@ export type Reach = { nodeId: string; isShared: boolean };
  * The id that the next payload will have. Until its job is committed it is known as an upload of this node, whose files are
  * removed when it comes to nothing. Ids of submissions that fail are never used again.
  */
-export async function reservePayloadId(engine: Pick<Engine, "db" | "nodeId">): Promise<number> {
-  return nth(await reserveIds(engine, 1), 0);
-}
-
-async function reserveIds({ db, nodeId }: Pick<Engine, "db" | "nodeId">, count: number): Promise<number[]> {
-  if (count === 0) return [];
-  const rows = await db.sql<{ id: number }[]>`
-    INSERT INTO uploads (payload_id, node_id)
-    SELECT nextval('payloads_id_seq')::int, ${nodeId} FROM generate_series(1, ${count}::int)
+export async function reservePayloadId({ db, nodeId }: Pick<Engine, "db" | "nodeId">): Promise<number> {
+  const ids = await db.sql<{ id: number }[]>`
+    INSERT INTO uploads (payload_id, node_id) VALUES (nextval('payloads_id_seq')::int, ${nodeId})
     RETURNING payload_id AS id`;
-  return rows.map(({ id }) => id);
-}
-
-function nth(ids: readonly number[], at: number): number {
-  const id = ids[at];
-  if (id === undefined) throw new Error("the database gave no payload id");
-  return id;
+  return nth(ids, 0);
 }
 
 /** A payload id that is on its way while its upload comes in. */
@@ -51,13 +39,28 @@ export function beginReservation(engine: Pick<Engine, "db" | "nodeId">): Reserva
 
 /** The same for many that are stored together, with ids in their order. */
 export function beginReservations(engine: Pick<Engine, "db" | "nodeId">, count: number): Reservation[] {
-  const reserving = reserveIds(engine, count);
+  const reserving = reserveMany(engine, count);
   return Array.from({ length: count }, (_, at) =>
     reservation(
       engine,
       reserving.then((ids) => nth(ids, at)),
     ),
   );
+}
+
+/** For a single one this takes longer than `reservePayloadId`. */
+async function reserveMany({ db, nodeId }: Pick<Engine, "db" | "nodeId">, count: number): Promise<{ id: number }[]> {
+  if (count === 0) return [];
+  return db.sql<{ id: number }[]>`
+    INSERT INTO uploads (payload_id, node_id)
+    SELECT nextval('payloads_id_seq')::int, ${nodeId} FROM generate_series(1, ${count}::int)
+    RETURNING payload_id AS id`;
+}
+
+function nth(rows: readonly { id: number }[], at: number): number {
+  const row = rows[at];
+  if (row === undefined) throw new Error("the database gave no payload id");
+  return row.id;
 }
 
 function reservation({ db }: Pick<Engine, "db">, reserving: Promise<number>): Reservation {
