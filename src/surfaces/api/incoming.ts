@@ -41,10 +41,11 @@ export async function discard({ staging, reservation }: Pick<Incoming, "staging"
 }
 
 async function readForm({ engine, files, settings }: Deps, request: Request): Promise<Incoming> {
-  const staging = await files.stage();
   const reservation = isShortUpload(request.headers) ? beginReservation(engine) : null;
   const limits = { ...settings.upload, fieldBytesMax: settings.bodyMaxBytes, fieldsMax };
+  let staging: Staging | null = null;
   try {
+    staging = await files.stage();
     const received = await receiveMultipart(request, staging, limits);
     return { body: bodyIn(received.fields), files: received.files, staging, reservation };
   } catch (fault) {

@@ -32,20 +32,7 @@ export async function acceptUpload(
 ): Promise<{ payloadId: number; jobId: string }> {
   if (deps.engine.view.draining)
     throw new EngineError("draining", "This node is shutting down", { retryAfterSeconds: 5 });
-  const staging = await deps.files.stage();
-  const limits = { bytesMax: deps.bytesMax, filesMax: deps.filesMax, fieldBytesMax, fieldsMax };
-  const early = isShortUpload(request.headers) ? beginReservation(deps.engine) : null;
-  const received = await receiveMultipart(request, staging, limits).catch(async (fault: unknown) => {
-    await early?.giveUp();
-    throw fault;
-  });
-  const reservation = early ?? beginReservation(deps.engine);
-  const { payloadId, manifest } = await place(deps, reservation, staging, received.files).catch(
-    async (fault: unknown) => {
-      await staging.discard();
-      throw fault;
-    },
-  );
+  const { payloadId, manifest } = await place(deps, await receive(deps, request));
   try {
     const { id } = await deps.submitter.submit({
       surface: "orchestrator",
@@ -69,12 +56,26 @@ export async function acceptUpload(
   }
 }
 
-async function place(
-  { files }: OrchestratorDeps,
-  reservation: Reservation,
-  staging: Staging,
-  received: readonly StagedFile[],
-) {
-  const payloadId = await reservation.id();
-  return { payloadId, manifest: await files.commit(staging, payloadId, received) };
+type Came = { staging: Staging; files: readonly StagedFile[]; reservation: Reservation };
+
+async function receive({ engine, files, bytesMax, filesMax }: OrchestratorDeps, request: Request): Promise<Came> {
+  const early = isShortUpload(request.headers) ? beginReservation(engine) : null;
+  try {
+    const staging = await files.stage();
+    const received = await receiveMultipart(request, staging, { bytesMax, filesMax, fieldBytesMax, fieldsMax });
+    return { staging, files: received.files, reservation: early ?? beginReservation(engine) };
+  } catch (fault) {
+    await early?.giveUp();
+    throw fault;
+  }
+}
+
+async function place(deps: OrchestratorDeps, { staging, files, reservation }: Came) {
+  try {
+    const payloadId = await reservation.id();
+    return { payloadId, manifest: await deps.files.commit(staging, payloadId, files) };
+  } catch (fault) {
+    await staging.discard();
+    throw fault;
+  }
 }
