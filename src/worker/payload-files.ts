@@ -42,9 +42,14 @@ export function payloadFiles({ sql, files, nodeId, log, patience = usualPatience
       // One that did not get its directory has left nothing in it.
       if (payloadId === null || holders.get(payloadId) !== runId) return;
       await patiently(task, patience.afterMs, async () => {
-        const isPublished = await files.publish(payloadId, {
+        const claim = {
           isOwned: () => ownsTask(sql, task),
-          record: (manifest) => updatePayload(sql, payloadId, describing(manifest), runId),
+          record: (manifest: Manifest) => updatePayload(sql, payloadId, describing(manifest), runId),
+        };
+        const isPublished = await files.publish(payloadId, claim).catch(async (fault: unknown) => {
+          // Whoever decided about its task may have removed its files.
+          if (await claim.isOwned()) throw fault;
+          return false;
         });
         if (!isPublished) await removeIfGone(sql, files, payloadId);
       });

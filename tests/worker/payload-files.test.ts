@@ -103,6 +103,20 @@ test("files on the disk of another node are said to be there", async () => {
   await expect(files.before(task)).rejects.toThrow(/on node ams-1, .* S3_BUCKET/);
 });
 
+test("files that are gone when a run ends are a fault only while it owns its task", async () => {
+  const { task, payloadId } = await begun();
+  const { store, forgotten } = storeOf([]);
+  const publish = async () => {
+    throw new EngineError("not_found", "no files here");
+  };
+  const files = filesIn({ ...store, publish });
+  await files.before(task);
+  await expect(files.after(task)).rejects.toThrow("no files here");
+  await node.finisher.finish(task, { kind: "cancelled" }, scriptedFacts);
+  await files.after(task);
+  expect(forgotten).toEqual([payloadId]);
+});
+
 test("what a run publishes after its payload was cleaned is removed again", async () => {
   const { task, payloadId } = await begun();
   const slow = storeOf(["late"], async () => {
