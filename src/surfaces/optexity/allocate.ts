@@ -1,8 +1,9 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { reservePayloadId } from "../../engine/uploads.ts";
+import { beginReservation } from "../../engine/uploads.ts";
 import type { Submission } from "../../engine/submission.ts";
 import type { Manifest } from "../../files/manifest.ts";
+import type { Staging } from "../../files/staging.ts";
 import type { TraceContext } from "../../http/trace-context.ts";
 import type { OptexityDeps } from "./deps.ts";
 import { takeSecrets } from "./secrets.ts";
@@ -25,8 +26,7 @@ const backoffS = 10;
  * task that stands for it: its own, or that of the same task that was there before. Throws `EngineError`.
  */
 export async function allocate(deps: OptexityDeps, task: Task, allocation: Allocation): Promise<string> {
-  const payloadId = await reservePayloadId(deps.engine);
-  const manifest = await makeDirectories(deps, payloadId);
+  const { payloadId, manifest } = await makePayload(deps);
   try {
     const payload = { id: payloadId, files: 0, bytes: 0, manifestJson: JSON.stringify(manifest) };
     const receipt = await deps.submitter.submit({ ...submissionOf(deps, task, allocation), payload });
@@ -39,11 +39,26 @@ export async function allocate(deps: OptexityDeps, task: Task, allocation: Alloc
   }
 }
 
-async function makeDirectories({ files }: OptexityDeps, payloadId: number): Promise<Manifest> {
+async function makePayload({ engine, files }: OptexityDeps): Promise<{ payloadId: number; manifest: Manifest }> {
+  const reservation = beginReservation(engine);
+  const staging = await stageDirectories(files).catch(async (fault: unknown) => {
+    await reservation.giveUp();
+    throw fault;
+  });
+  try {
+    const payloadId = await reservation.id();
+    return { payloadId, manifest: await files.commit(staging, payloadId) };
+  } catch (fault) {
+    await staging.discard();
+    throw fault;
+  }
+}
+
+async function stageDirectories(files: OptexityDeps["files"]): Promise<Staging> {
   const staging = await files.stage();
   try {
     for (const name of ["logs", "downloads"]) await mkdir(join(staging.directory, name));
-    return await files.commit(staging, payloadId);
+    return staging;
   } catch (fault) {
     await staging.discard();
     throw fault;
