@@ -1,7 +1,10 @@
 import type { Runs, Sql } from "../db/client.ts";
+import { within } from "../within.ts";
 import type { Engine } from "./context.ts";
 
 const batchMax = 500;
+/** A refusal does not wait longer for a database that has no answer. */
+const giveUpMs = 250;
 /** Uploads of a node that lives are under way for so long at the most; those of one that does not are given up soon. */
 const ageS = { living: 86_400, gone: 600 };
 /** A removal that was begun and has not ended by then is begun again, by anybody. */
@@ -69,9 +72,12 @@ function reservation({ db }: Pick<Engine, "db">, reserving: Promise<number>): Re
     id: () => reserving,
     async giveUp() {
       try {
-        await forgetUploads(db.sql, [await reserving]);
+        await within(
+          reserving.then((id) => forgetUploads(db.sql, [id])),
+          giveUpMs,
+        );
       } catch {
-        // It will be found among those that broke off, or was never there.
+        // It is on its way, will be found among those that broke off, or was never there.
       }
     },
   };
