@@ -53,24 +53,33 @@ export function createBackstop(directory: string, lookEveryS = lookEveryUsualS):
   let file: number | null = null;
   let added = 0;
   const rewrite = () => {
-    if (file !== null) closeSync(file);
     writeFileSync(`${path}.new`, [...held.values()].join(""), { mode: 0o600 });
     renameSync(`${path}.new`, path);
+    const before = file;
+    file = openSync(path, "a");
     added = 0;
-    return openSync(path, "a");
+    if (before !== null) closeSync(before);
+    return file;
   };
   const keep = () => {
     const child = startKeeper(directory, lookEveryS);
-    void child.exited.then(() => {
-      if (keeper === child) setTimeout(() => keeper === child && keep(), againAfterMs).unref();
-    });
+    const again = () => {
+      if (keeper !== child) return;
+      try {
+        keep();
+      } catch {
+        // The machine has no room for a process now, and may have in a moment.
+        setTimeout(again, againAfterMs).unref();
+      }
+    };
+    void child.exited.then(() => setTimeout(again, againAfterMs).unref());
     keeper = child;
   };
   return {
     hold: (pid, token, afterS) => {
       const line = `${pid} ${token} ${Math.ceil(uptimeS() + afterS)} .\n`;
-      if (file === null || added >= addedMax) file = rewrite();
-      writeSync(file, line);
+      const target = file === null || added >= addedMax ? rewrite() : file;
+      writeSync(target, line);
       held.set(pid, line);
       added++;
       if (keeper === null) keep();
