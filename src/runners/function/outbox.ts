@@ -1,6 +1,9 @@
 import type { Socket } from "bun";
 
-/** Sends lines over a socket that may take only a part at a time. Lines of one turn go out together. */
+/**
+ * Sends lines over a socket that may take only a part at a time. Lines of one turn of the event loop go out together: each
+ * write wakes the other end, which on a busy machine takes the processor from whoever writes.
+ */
 export class Outbox {
   #lines: string[] = [];
   #unsent: Buffer | null = null;
@@ -16,7 +19,7 @@ export class Outbox {
     this.#lines.push(line);
     if (this.#isFlushing) return;
     this.#isFlushing = true;
-    queueMicrotask(() => {
+    setImmediate(() => {
       this.#isFlushing = false;
       this.drain();
     });
@@ -32,6 +35,7 @@ export class Outbox {
   }
 
   close(): void {
+    this.drain();
     this.#socket?.end();
     this.#socket = null;
   }
