@@ -82,6 +82,10 @@ describe.skipIf(!hasBwrap)("a script under bubblewrap", () => {
   test("sees the same of /etc whether it is mounted at once or piece by piece", async () => {
     const trial = await openTrial();
     const byPieces = await openTrial({ readOnly: ["/etc/no-such-file"] });
+    const isMountedAtOnce = async (of: typeof trial) =>
+      (await of.run({ text: "grep -q ' /etc ro' /proc/self/mountinfo" })).outcome.kind === "succeeded";
+    await until("the copy is there", () => isMountedAtOnce(trial));
+    expect(await isMountedAtOnce(byPieces)).toBe(false);
     const [one, other] = [await trial.run({ text }), await byPieces.run({ text })];
     expect(one.outcome.kind).toBe("succeeded");
     expect(one.output).toContain("job:x:1000:1000");

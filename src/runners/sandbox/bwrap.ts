@@ -37,30 +37,36 @@ export type BwrapOptions = {
  * limits set inside. The end of the first process is the end of every process of the run.
  */
 export function createBwrapDriver(options: BwrapOptions): SandboxDriver {
-  const { stateDir, shownDir } = options.machine;
-  const prepared: Prepared = {
-    files: bwrapFiles(stateDir),
-    etcCopies: createEtcCopies(shownDir, { shown: etcShown, own: accountFiles }),
-  };
+  const prepared: Prepared = { files: bwrapFiles(options.machine.stateDir), etcCopies: null };
+  let isProbed = false;
   const driver: SandboxDriver = {
     name: "bwrap",
     cutsNetwork: true,
     endsWhole: true,
     probe: async () => {
-      await prepared.etcCopies.settled();
-      return await probeHere(driver, options.machine, [...isolationChecks, ...limitChecks]);
+      const wrong = await probeHere(driver, options.machine, [...isolationChecks, ...limitChecks]);
+      isProbed = wrong === null;
+      return wrong;
     },
-    start: (spec) => start(options, prepared, spec),
+    start: (spec) => {
+      // Not before there are scripts: it takes a fifth of a second, which the start of the server would wait for.
+      if (isProbed) prepared.etcCopies ??= copiesFor(options.machine);
+      return start(options, prepared, spec);
+    },
   };
   return driver;
 }
 
 /** What the runs of one server have in common. */
-type Prepared = { files: BwrapFiles; etcCopies: EtcCopies };
+type Prepared = { files: BwrapFiles; etcCopies: EtcCopies | null };
+
+function copiesFor({ shownDir }: Machine): EtcCopies {
+  return createEtcCopies(shownDir, { shown: etcShown, own: accountFiles });
+}
 
 function start(options: BwrapOptions, { files, etcCopies }: Prepared, spec: SandboxSpec): SandboxRun {
   const token = runToken(options.tag, spec.runId);
-  const copy = hasUsualEtc(spec.limits.network, spec.readOnly) ? etcCopies.take() : null;
+  const copy = hasUsualEtc(spec.limits.network, spec.readOnly) ? (etcCopies?.take() ?? null) : null;
   const handed = [files.seccomp, ...(copy === null ? [files.passwd, files.group] : [])];
   const opened: number[] = [];
   try {
