@@ -34,6 +34,7 @@ export async function functionRows(rounds: number, seconds: number): Promise<Row
       async () => (await runLoad(`${service.url}/task`, { connections: 1, seconds, body: hello })).p50Ms,
     ),
   );
+  await acceptRate(service.url, warmUpS);
   rows.push(
     await measure(
       {
