@@ -30,7 +30,7 @@ const statements = { sql: new Set<string>(), hot: new Set<string>(), lease: new 
 
 beforeAll(async () => {
   database = await testDatabase();
-  for (const table of ["jobs", "tasks", "runs", "pgboss.job_common"])
+  for (const table of ["jobs", "tasks", "runs", "payloads", "pgboss.job_common"])
     await database.sql.unsafe(`ALTER TABLE ${table} SET (autovacuum_enabled = false)`);
   node = await openNode(database.address, { slots: 8, through: listening, lease: { renewEveryMs: 100 } });
   // As often as it takes until every connection keeps a plan for all values.
