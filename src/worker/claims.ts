@@ -21,8 +21,10 @@ export type ClaimsOptions = {
 const claimMax = 200;
 /** How long a free slot stays free for the sake of larger claims. */
 const refillMs = 2;
+/** Where many more wait than there are slots, a second claim is on its way while what the first one brought is begun. */
+const deep = { claims: 2, slotsMin: 64, waitingPerSlot: 4 };
 
-/** Fetches work for the free slots of each pool, one claim at a time, as long as something waits. */
+/** Fetches work for the free slots of each pool, as long as something waits. */
 export class Claims {
   readonly #options: ClaimsOptions;
   readonly #recount: Recount;
@@ -65,24 +67,30 @@ export class Claims {
   }
 
   async pump(pool: Pool): Promise<void> {
-    if (pool.claiming !== null) return;
+    if (pool.claiming.size === 0) await this.#claimWhile(pool);
+  }
+
+  /** One claim after the other. */
+  async #claimWhile(pool: Pool): Promise<void> {
     const claiming = Symbol(pool.queue);
-    pool.claiming = claiming;
-    const goesOn = () => pool.claiming === claiming && hasBacklog(pool) && this.#options.mayBegin(pool);
+    pool.claiming.add(claiming);
+    const goesOn = () => pool.claiming.has(claiming) && hasBacklog(pool) && this.#options.mayBegin(pool);
+    const isWorthIt = () => (pool.claiming.size === 1 ? freeSlots(pool) > 0 : isHalfFree(pool));
     try {
-      while (goesOn() && freeSlots(pool) > 0 && pool.courtesy.holdsForMs === 0) await this.#claimInto(pool, claiming);
+      while (goesOn() && isWorthIt() && pool.courtesy.holdsForMs === 0) await this.#claimInto(pool, claiming);
       if (pool.courtesy.holdsForMs > 0) this.pumpLater(pool);
     } catch (fault) {
       if (!isPassingFault(fault)) this.#options.log.error("claiming failed", { queue: pool.queue, fault });
     } finally {
-      if (pool.claiming === claiming) pool.claiming = null;
+      pool.claiming.delete(claiming);
     }
   }
 
   /** A slot is free again. A claim costs about as much for one task as for ten, so it waits a moment for others to be free. */
   refill(pool: Pool): void {
-    if (pool.claiming !== null) return;
-    if (freeSlots(pool) * 2 >= pool.limit) void this.pump(pool);
+    if (pool.claiming.size > 0) {
+      if (isHalfFree(pool) && this.#isDeep(pool)) void this.#claimWhile(pool);
+    } else if (isHalfFree(pool)) void this.pump(pool);
     else
       pool.refill ??= setTimeout(() => {
         pool.refill = null;
@@ -112,10 +120,17 @@ export class Claims {
   giveUpWaiting(): void {
     this.#isLooking = false;
     for (const pool of this.#options.pools.values()) {
-      pool.claiming = null;
+      pool.claiming.clear();
       pool.used -= pool.held;
       pool.held = 0;
     }
+  }
+
+  /** Other nodes with free slots are not to be left without, and what is near its end is not worth it. */
+  #isDeep(pool: Pool): boolean {
+    const { view } = this.#options.engine;
+    if (pool.claiming.size >= deep.claims || pool.limit < deep.slotsMin || pool.sources.length > 1) return false;
+    return view.waiting > pool.limit * deep.waitingPerSlot && pool.courtesy.nodes(view.idlePeers[pool.queue]) === 1;
   }
 
   async #claimInto(pool: Pool, claiming: symbol): Promise<void> {
@@ -128,7 +143,7 @@ export class Claims {
       source.isWoken = false;
     }
     pool.used += most;
-    pool.held = most;
+    pool.held += most;
     let used = 0;
     const sinceMs = performance.now();
     try {
@@ -152,9 +167,9 @@ export class Claims {
       for (const source of drawn) source.backlog = true;
       throw fault;
     } finally {
-      const isGivenUp = pool.claiming !== claiming;
+      const isGivenUp = !pool.claiming.has(claiming);
       pool.used += isGivenUp ? used : used - most;
-      if (!isGivenUp) pool.held = 0;
+      if (!isGivenUp) pool.held -= most;
       onSlots();
     }
   }
@@ -173,4 +188,8 @@ export class Claims {
     for (const { queuedAtMs, startedAtMs } of claimed)
       observe(tally.waitS, Math.max(0, startedAtMs - queuedAtMs) / 1_000);
   }
+}
+
+function isHalfFree(pool: Pool): boolean {
+  return freeSlots(pool) * 2 >= pool.limit;
 }

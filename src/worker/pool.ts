@@ -18,11 +18,11 @@ export type Pool = {
   runner: Runner;
   limit: number;
   used: number;
-  /** Of those, held for a claim that is on its way: nothing runs in them yet. */
+  /** Of those, held for claims that are on their way: nothing runs in them yet. */
   held: number;
   sources: Source[];
-  /** The claim that is on its way; one that was given up is another. */
-  claiming: symbol | null;
+  /** The claims that are on their way, without those that were given up. */
+  claiming: Set<symbol>;
   /** When messages were last taken, whatever became of them; as `performance.now()`, like the next. */
   takenAtMs: number;
   /** When this pool was last seen without a free slot, or not allowed to begin anything. */
@@ -43,7 +43,7 @@ export function createPool(runner: Runner, limit: number): Pool {
     used: 0,
     held: 0,
     sources: [sourceOf(runner.name)],
-    claiming: null,
+    claiming: new Set(),
     takenAtMs: 0,
     closedAtMs: performance.now(),
     lastClaimAtMs: null,

@@ -231,7 +231,7 @@ export class Worker implements FastLane {
   }
 
   #isBusy(): boolean {
-    return this.#running.count > 0 || [...this.#pools.values()].some((pool) => pool.claiming !== null);
+    return this.#running.count > 0 || [...this.#pools.values()].some((pool) => pool.claiming.size > 0);
   }
 
   #mayBegin(pool: Pool): boolean {
