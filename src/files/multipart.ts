@@ -27,8 +27,8 @@ const shortBytesMax = 1_048_576;
  * its last path segment (a later part of the same name replaces the file), every other part a field in memory. Memory does
  * not grow with the upload; a slow disk slows the client.
  *
- * The files are on the disk once the staging directory's `flushes` have settled. On any failure it is gone. Throws `invalid` (not well-formed, a refused name, the client left),
- * `too_large` (a limit), `unavailable` (disk full).
+ * The files are on the disk once the staging directory's `flushes` have settled. On any failure the directory is gone. Throws
+ * `invalid` (not well-formed, a refused name, the client left), `too_large` (a limit), `unavailable` (disk full).
  */
 export async function receiveMultipart(
   source: MultipartSource,

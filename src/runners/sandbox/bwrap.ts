@@ -49,7 +49,7 @@ export function createBwrapDriver(options: BwrapOptions): SandboxDriver {
       return wrong;
     },
     start: (spec) => {
-      // Not before there are scripts: it takes a fifth of a second, which the start of the server would wait for.
+      // Not before there are scripts: it took a third of a second here, which the start of the server would wait for.
       if (isProbed) prepared.etcCopies ??= copiesFor(options.machine);
       return start(options, prepared, spec);
     },
