@@ -23,22 +23,27 @@ export async function claim(
   most: number,
   nodes = 1,
 ): Promise<Claim> {
-  const { rows, passed, ...found } = await engine.db.hot.begin(async (tx) => {
-    const { messages, ...more } = await takeFrom(engine, tx, queues, most, nodes);
-    const admitted = messages.length === 0 ? [] : await admit(tx, messages);
-    const all = admitted.length === 0 ? [] : await begin(engine, tx, admitted);
-    const { rows: begun, passed } = await passOn(engine, tx, all, admitted);
-    const told = begun.filter(({ webhook, is_first }) => webhook?.includes('"started"') && is_first);
-    for (const { webhook, job_id } of told) await deliveryOnStart(engine, tx, job_id, webhook ?? "");
-    if (told.length > 0) await tx.unsafe("SET LOCAL synchronous_commit TO DEFAULT");
-    await announce(
-      engine,
-      tx,
-      begun.map((row) => ({ kind: "job", jobId: row.job_id })),
-    );
-    if (passed.length > 0) await announceQueued(engine, tx, passed);
-    return { rows: begun, taken: messages.length, ...more, passed };
-  });
+  const { rows, passed, ...found } = await engine.db.hot
+    .begin(async (tx) => {
+      const { messages, ...more } = await takeFrom(engine, tx, queues, most, nodes);
+      const admitted = messages.length === 0 ? [] : await admit(tx, messages);
+      const all = admitted.length === 0 ? [] : await begin(engine, tx, admitted);
+      const { rows: begun, passed } = await passOn(engine, tx, all, admitted);
+      const told = begun.filter(({ webhook, is_first }) => webhook?.includes('"started"') && is_first);
+      for (const { webhook, job_id } of told) await deliveryOnStart(engine, tx, job_id, webhook ?? "");
+      if (told.length > 0) await tx.unsafe("SET LOCAL synchronous_commit TO DEFAULT");
+      await announce(
+        engine,
+        tx,
+        begun.map((row) => ({ kind: "job", jobId: row.job_id })),
+      );
+      if (passed.length > 0) await announceQueued(engine, tx, passed);
+      return { rows: begun, taken: messages.length, ...more, passed };
+    })
+    .catch((fault: unknown) => {
+      engine.queue.hasGivenBack(typeof queues === "string" ? [queues] : queues);
+      throw fault;
+    });
   engine.view.waiting = Math.max(0, engine.view.waiting - found.taken + passed.length);
   if (rows.some((row) => row.webhook !== null)) engine.onDelivery();
   for (const row of rows) {

@@ -100,6 +100,7 @@ function settle(engine: Engine, prepared: Prepared[], fresh: Fresh): void {
     else if (start !== null) engine.lane?.release(start.runner);
     else if (message !== null && isNew) {
       engine.view.waiting++;
+      engine.queue.hasPut(message);
       if (message.startAt == null) woken.add(message.queue);
     }
   }

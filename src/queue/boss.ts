@@ -1,8 +1,10 @@
 import { type Db, PgBoss } from "pg-boss";
 import type { Runs, Sql } from "../db/client.ts";
 import type { QueueBackend } from "./backend.ts";
+import { Frontier, type Place } from "./frontier.ts";
 import { messageRows, putSql, rowsOf } from "./put-sql.ts";
 import { queueSchema } from "./schema.ts";
+import { takeFromSql, takeShareSql, takeSql } from "./take-sql.ts";
 
 /** What a message says: which task, and in which turn. Bodies never travel in messages. */
 export type Message = {
@@ -26,6 +28,7 @@ type Row = { id: string; data: Wire; p: number; at: string };
  */
 export class Queue {
   readonly #boss: PgBoss;
+  readonly #frontier = new Frontier();
 
   private constructor(boss: PgBoss) {
     this.#boss = boss;
@@ -55,6 +58,7 @@ export class Queue {
   /** Puts messages in the transaction `tx`; they can be claimed once it has committed. */
   async put(tx: Runs, messages: readonly Put[]): Promise<void> {
     if (messages.length === 0) return;
+    for (const { queue } of messages) this.#frontier.putSoon(queue, performance.now());
     await tx.unsafe(putOnlySql, [JSON.stringify(rowsOf(messages))], { prepare: true });
   }
 
@@ -70,10 +74,36 @@ export class Queue {
     await tx.unsafe(`SELECT ${queueSchema}.delete_queue(name) FROM unnest($1::text[]) name`, [queues.toSorted()]);
   }
 
-  /** Takes up to `most` messages that are due, best priority first, and deletes them, all in the transaction `tx`. */
+  /** To be told what was put by other means than `put`, once it is committed. */
+  hasPut({ queue, priority }: Put): void {
+    this.#frontier.put(queue, -priority);
+  }
+
+  /** To be told of a transaction in which messages were taken and which came to nothing: they are back in their places. */
+  hasGivenBack(queues: readonly string[]): void {
+    for (const queue of queues) this.#frontier.reset(queue);
+  }
+
+  /**
+   * Takes up to `most` messages that are due, best priority first, and deletes them, all in the transaction `tx`. While many wait,
+   * what another node has put before its equals may be passed by for up to a second.
+   */
   async take(tx: Runs, queue: string, most: number): Promise<Message[]> {
-    const rows = await tx.unsafe<Row[]>(takeSql, [queue, most], { prepare: true });
-    return messagesOf(rows);
+    const sinceMs = performance.now();
+    const from = this.#frontier.of(queue, sinceMs);
+    const rows = from === null ? [] : await this.#takeFrom(tx, queue, most, from);
+    if (rows.length < most)
+      rows.push(...(await tx.unsafe<Row[]>(takeSql, [queue, most - rows.length], { prepare: true })));
+    const inTurn = rows.sort(byTurn);
+    const last = inTurn.at(-1);
+    const nowMs = performance.now();
+    if (inTurn.length < most || last === undefined) this.#frontier.reset(queue);
+    else this.#frontier.advance(queue, from, { priority: last.p, at: last.at }, { nowMs, lookMs: nowMs - sinceMs });
+    return messagesOf(inTurn);
+  }
+
+  async #takeFrom(tx: Runs, queue: string, most: number, { priority, at }: Place): Promise<Row[]> {
+    return [...(await tx.unsafe<Row[]>(takeFromSql, [queue, most, priority, at], { prepare: true }))];
   }
 
   /**
@@ -92,7 +122,7 @@ export class Queue {
     });
     const isFull = rows.length === most;
     const hasMore = isFull || (rows[0]?.waiting ?? 0) > rows.length;
-    return { messages: messagesOf(rows), hasMore, isShare: hasMore && !isFull };
+    return { messages: messagesOf(rows.sort(byTurn)), hasMore, isShare: hasMore && !isFull };
   }
 
   async close(): Promise<void> {
@@ -101,44 +131,6 @@ export class Queue {
 }
 
 const putOnlySql = putSql(messageRows("$1"));
-
-/**
- * What pg-boss's `fetch` selects, deleted at once. Its own `fetch` marks every message active before `deleteJob` removes it:
- * twice the writes, for a state that nobody sees inside our transaction. The order and the conditions are those of 12.35.0.
- * The commit does not wait for the disk: a claim that is lost with the database's machine leaves the messages where they were.
- */
-const takeSql = `
-DELETE FROM ${queueSchema}.job WHERE name = $1 AND id = ANY (ARRAY(
-  SELECT id FROM ${queueSchema}.job
-  WHERE name = $1 AND state < 'active' AND NOT blocked AND start_after <= now()
-  ORDER BY priority DESC, created_on LIMIT $2 FOR UPDATE SKIP LOCKED))
-RETURNING id, data, priority AS p, created_on::text AS at, (SELECT set_config('synchronous_commit', 'off', true)) AS flush`;
-
-/**
- * First who would be next, over all queues, as many as all nodes could take; then of each queue as many as are among
- * this node's share. Those that another claim holds are passed over, for the ones behind them.
- */
-const takeShareSql = `
-WITH heads AS MATERIALIZED (
-  SELECT q.name, head.priority, head.created_on, head.keyed
-  FROM unnest($1::text[]) AS q(name) CROSS JOIN LATERAL (
-    SELECT priority, created_on, data->'c' IS NOT NULL AS keyed FROM ${queueSchema}.job j
-    WHERE j.name = q.name AND state < 'active' AND NOT blocked AND start_after <= now()
-    ORDER BY priority DESC, created_on LIMIT $2::int * $3::int) head
-  ORDER BY head.priority DESC, head.created_on LIMIT $2::int * $3::int
-), share AS (
-  SELECT name FROM heads ORDER BY priority DESC, created_on
-  LIMIT (SELECT CASE WHEN bool_or(keyed) THEN $2::int ELSE least($2::int, greatest(1, ceil(count(*) / $3::float8)::int)) END FROM heads)
-), quota AS (
-  SELECT name, count(*) AS count FROM share GROUP BY name
-), picked AS MATERIALIZED (
-  SELECT mine.name, mine.id FROM quota CROSS JOIN LATERAL (
-    SELECT j.name, j.id FROM ${queueSchema}.job j
-    WHERE j.name = quota.name AND state < 'active' AND NOT blocked AND start_after <= now()
-    ORDER BY priority DESC, created_on LIMIT quota.count FOR UPDATE SKIP LOCKED) mine
-)
-DELETE FROM ${queueSchema}.job j USING picked WHERE j.name = picked.name AND j.id = picked.id
-RETURNING j.id, j.data, j.priority AS p, j.created_on::text AS at, (SELECT count(*)::int FROM heads) AS waiting`;
 
 /** SQL: those of the queues `$names` (an array) whose next message has been due for so many seconds. */
 export function overdueSql(names: string, seconds: string): string {
@@ -152,9 +144,10 @@ export function overdueSql(names: string, seconds: string): string {
 /** Names of the queues among `queues` that hold a message which is due. One statement, whatever their length. */
 export async function queuesWithWork(sql: Runs, queues: readonly string[]): Promise<string[]> {
   const rows = await sql.unsafe<{ name: string }[]>(
-    `SELECT q.name FROM unnest($1::text[]) AS q(name)
-     WHERE EXISTS (SELECT 1 FROM ${queueSchema}.job j
-                   WHERE j.name = q.name AND j.state < 'active' AND NOT j.blocked AND j.start_after <= now())`,
+    `SELECT q.name FROM unnest($1::text[]) AS q(name) CROSS JOIN LATERAL (
+       SELECT FROM ${queueSchema}.job j
+       WHERE j.name = q.name AND j.state < 'active' AND NOT j.blocked AND j.start_after <= now()
+       ORDER BY priority DESC, created_on LIMIT 1) head`,
     [queues as string[]],
   );
   return rows.map((row) => row.name);
@@ -176,9 +169,8 @@ function adapter(runs: Runs): Db {
   };
 }
 
-/** A DELETE promises no order. */
-function messagesOf(rows: Row[]): Message[] {
-  return rows.sort(byTurn).map(({ data }) => ({
+function messagesOf(rows: readonly Row[]): Message[] {
+  return rows.map(({ data }) => ({
     jobId: data.j,
     task: data.t,
     turn: data.n,
@@ -186,6 +178,7 @@ function messagesOf(rows: Row[]): Message[] {
   }));
 }
 
+/** A DELETE promises no order. */
 function byTurn(a: Row, b: Row): number {
   if (a.p !== b.p) return b.p - a.p;
   if (a.at !== b.at) return a.at < b.at ? -1 : 1;
