@@ -50,7 +50,7 @@ export async function buildRooms({ config, log, environment, renders }: BuildOpt
   const submitter = tracing?.submits(createSubmitter(engine)) ?? createSubmitter(engine);
   const finisher = createFinisher(engine);
   const appender = createAppender(engine);
-  const files = openStore(config, db.sql);
+  const files = openStore(config, db.sql, runners.scripts);
   const keys = await openKeys(config, db.sql);
   seals = keys.seals;
   for (const note of [filesNote(config), keysNote(keys)]) if (note !== null) log.info(note, {});

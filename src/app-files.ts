@@ -8,14 +8,15 @@ import { createLocalStore } from "./files/local-store.ts";
 import type { Manifest } from "./files/manifest.ts";
 import { createS3Store } from "./files/s3-store.ts";
 import type { FileStore } from "./files/store.ts";
+import type { ScriptRunner } from "./runners/script/runner.ts";
 import { readOrCreateSecret } from "./webhooks/secret-file.ts";
 
 const diskIdBytes = 4;
 
 /** A bucket lets any node run and serve any payload; without one they stay on this node's disk. */
-export function openStore(config: Config, sql: Sql): FileStore {
+export function openStore(config: Config, sql: Sql, { takeDirectory }: Pick<ScriptRunner, "takeDirectory">): FileStore {
   const bucket = bucketOf(config);
-  if (bucket === null) return createLocalStore({ dataDir: config.dataDir });
+  if (bucket === null) return createLocalStore({ dataDir: config.dataDir, takeDirectory });
   const recorded = async (payloadId: number) => {
     const manifest = await recordedManifest(sql, payloadId);
     return manifest === null ? null : (JSON.parse(manifest) as Manifest);

@@ -7,20 +7,19 @@ import { AutomationCatalog } from "./runners/automation/catalog.ts";
 import { AutomationRunner } from "./runners/automation/runner.ts";
 import type { OpenSealed } from "./runners/automation/sealed-secrets.ts";
 import { type ContainerRunner, createContainerRunner } from "./runners/container/runner.ts";
-import type { Runner } from "./runners/contract.ts";
 import { functionEnvironment } from "./runners/function/environment.ts";
 import { createFunctionRunner, type FunctionRunner } from "./runners/function/runner.ts";
 import type { Limits } from "./runners/limits.ts";
 import { chooseSandbox, type SandboxChoice } from "./runners/sandbox/choose.ts";
 import { sweepLeftovers } from "./runners/sandbox/sweep.ts";
-import { createScriptRunner } from "./runners/script/runner.ts";
+import { createScriptRunner, type ScriptRunner } from "./runners/script/runner.ts";
 
 const bytesPerMb = 1_048_576;
 
 /** What can execute tasks on this node. */
 export type Runners = {
   functions: FunctionRunner;
-  scripts: Runner;
+  scripts: ScriptRunner;
   containers: ContainerRunner;
   automations: AutomationRunner;
   automationCatalog: AutomationCatalog;
@@ -72,7 +71,11 @@ export async function buildRunners(options: RunnerOptions): Promise<Runners> {
     removeTree,
     log,
   });
-  const scripts = createScriptRunner({ sandbox, maximum });
+  const scripts = createScriptRunner({
+    ...{ sandbox, maximum },
+    // With a bucket, files are elsewhere between their upload and their run.
+    raisesAhead: config.s3Bucket === "",
+  });
   const automations = new AutomationRunner({
     catalog: automationCatalog,
     workDirectory: join(config.dataDir, "browsers"),

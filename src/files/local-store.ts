@@ -6,14 +6,20 @@ import { flushDirectory, moveIn, moveOut } from "./move.ts";
 import { payloadName } from "./payload-name.ts";
 import { removeTree } from "./remove.ts";
 import { createSavedManifests } from "./saved-manifests.ts";
-import { createStaging, type StagedFile } from "./staging.ts";
+import { createStaging, makeStagingDirectory, type StagedFile } from "./staging.ts";
 import type { FileStore } from "./store.ts";
 import { openStoredFile } from "./stored-file.ts";
 import { sweepOld } from "./sweep.ts";
 import { zipStream } from "./zip-out.ts";
 
+export type LocalStoreOptions = {
+  dataDir: string;
+  /** An empty directory below `dataDir` for an upload that is to be run soon, closed to others; null when there is none. */
+  takeDirectory?(): string | null;
+};
+
 /** Payloads in `<dataDir>/payloads/<id>`, filled in `<dataDir>/staging` and emptied in `<dataDir>/trash`. */
-export function createLocalStore(options: { dataDir: string }): FileStore {
+export function createLocalStore(options: LocalStoreOptions): FileStore {
   const staging = join(options.dataDir, "staging");
   const payloads = join(options.dataDir, "payloads");
   const trash = join(options.dataDir, "trash");
@@ -31,8 +37,9 @@ export function createLocalStore(options: { dataDir: string }): FileStore {
   return {
     kind: "local",
     location: (payloadId) => `payloads/${payloadName(payloadId)}`,
-    async stage() {
-      return createStaging(staging, removeTree);
+    async stage(how) {
+      const given = how?.isSoonRun ? options.takeDirectory?.() : null;
+      return createStaging(given ?? makeStagingDirectory(staging), removeTree);
     },
     async commit(staged, payloadId, known = []) {
       const directory = directoryOf(payloadId);

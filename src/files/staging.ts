@@ -27,12 +27,16 @@ export type StagedWriter = {
 const syncWriteBytesMax = 16_384;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 
-/** Makes a fresh directory under `parent`. */
-export function createStaging(parent: string, remove: (directory: string) => Promise<unknown>): Staging {
+/** Makes a fresh directory under `parent`. Until its run has an account of its own, nobody else may look into it. */
+export function makeStagingDirectory(parent: string): string {
   const directory = join(parent, randomUUID());
   mkdirSync(parent, { recursive: true, mode: 0o755 });
-  // Until its run has an account of its own, nobody else may look into it.
   mkdirSync(directory, { mode: 0o700 });
+  return directory;
+}
+
+/** An empty directory becomes one that fills. */
+export function createStaging(directory: string, remove: (directory: string) => Promise<unknown>): Staging {
   const flushes = createFlushes();
   return {
     directory,

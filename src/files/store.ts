@@ -32,7 +32,8 @@ export type FileStore = {
   readonly kind: "local" | "s3";
   /** Where the files of a payload are, for people: relative, never the machine's layout. */
   location(payloadId: number): string;
-  stage(): Promise<Staging>;
+  /** `isSoonRun`: its files will have come in within moments, and a script among them is probably run at once. */
+  stage(how?: { isSoonRun: boolean }): Promise<Staging>;
   /**
    * Makes a staging directory the payload's. Call it before the transaction that writes the id commits, and `remove` if that
    * fails. `known` saves hashing what was hashed on arrival. Refuses an id that has files with `conflict`.

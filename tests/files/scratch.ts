@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { removeTree } from "../../src/files/remove.ts";
 import type { Manifest } from "../../src/files/manifest.ts";
 import type { FileStore } from "../../src/files/store.ts";
-import { createStaging, type Staging } from "../../src/files/staging.ts";
+import { createStaging, makeStagingDirectory, type Staging } from "../../src/files/staging.ts";
 import { whenFileEnds } from "../support/ending.ts";
 
 /** A directory of its own, gone when the test file ends. */
@@ -17,7 +17,7 @@ export function scratch(): string {
 }
 
 export function stagingIn(parent: string): Staging {
-  return createStaging(parent, removeTree);
+  return createStaging(makeStagingDirectory(parent), removeTree);
 }
 
 /** What this process holds open below a directory. */

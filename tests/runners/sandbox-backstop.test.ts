@@ -96,7 +96,7 @@ describe.skipIf(!hasBwrap)("a run under bubblewrap", () => {
       hold: (pid: number, token: string, afterS: number) => backstop.hold(pid, token, asked.push(afterS)),
     };
     const driver = createBwrapDriver({
-      ...{ bwrap: bwrap ?? "", tag: `hanging-${process.pid}`, otherTasks: () => 0 },
+      ...{ bwrap: bwrap ?? "", tag: `hanging-${process.pid}`, otherTasks: { areNone: true, count: () => 0 } },
       machine: { ...machine, backstop: early },
     });
     const mark = `hanging-${process.pid}`;

@@ -122,7 +122,8 @@ describe("after many runs", () => {
       await inLanes(counts.runs, async () => {
         expect((await trial.run({ text: "(sleep 0.001 &); echo hello" })).outcome.kind).toBe("succeeded");
       });
-      expect(zombies().filter((pid) => !before.includes(pid))).toEqual([]);
+      // Those of other tests on this machine are collected a moment later.
+      await until("none is left", () => zombies().every((pid) => before.includes(pid)));
     },
     longMs,
   );

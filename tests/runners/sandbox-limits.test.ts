@@ -171,7 +171,10 @@ test.skipIf(!isRoot)("a run's control group is removed after it", async () => {
   expect(processesMarked(mark)).toEqual([]);
   // Where groups are writable, none may stay behind; elsewhere memory is watched and the tier says so.
   if (parent === null) expect(run.facts.sandbox).toContain("memory watched");
-  else expect(parent?.leftovers()).toEqual([]);
+  else {
+    await trial.runner.close();
+    expect(parent?.leftovers()).toEqual([]);
+  }
 });
 
 /** How long the event loop was held up at the worst. */

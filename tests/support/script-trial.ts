@@ -60,11 +60,15 @@ export async function openTrial(options: TrialOptions = {}) {
     ...choose,
     dataDir,
   });
+  const runner = createScriptRunner({
+    ...{ sandbox: choice, maximum: { ...trialLimits, ...maximum }, graceMs, entriesMax },
+    raisesAhead: true,
+  });
   whenFileEnds(async () => {
+    await runner.close();
     await choice.close();
     removeHostile(dataDir);
   });
-  const runner = createScriptRunner({ sandbox: choice, maximum: { ...trialLimits, ...maximum }, graceMs, entriesMax });
   const start = (script: TrialScript): Started =>
     startScript(dataDir, script, (request, sink) => runner.start(request, sink));
   return { dataDir, choice, runner, start, run: (script: TrialScript) => start(script).done };

@@ -61,7 +61,7 @@ export function bwrapArguments(view: BwrapView): string[] {
     ...["--proc", "/proc", "--dev", "/dev"],
     ...["--size", String(fixedLimits.sharedMemoryMb * bytesPerMb), "--tmpfs", "/dev/shm"],
     ...["--size", String(view.temporaryMb * bytesPerMb), "--tmpfs", "/tmp", "--symlink", "/tmp", "/var/tmp"],
-    ...["--bind", view.directory, insideDirectory, "--chdir", insideDirectory],
+    ...["--bind", view.directory, insideDirectory, "--chdir", "/"],
     // bubblewrap's own root and /dev are writable memory of half the machine's size unless they are closed.
     ...["--remount-ro", "/dev", "--remount-ro", "/"],
     ...environmentArguments(view.environment),

@@ -1,12 +1,11 @@
 import { closeSync, existsSync, openSync } from "node:fs";
-import type { Limits } from "../limits.ts";
 import type { Backstop } from "./backstop.ts";
-import { bwrapArguments, etcShown, hasUsualEtc } from "./bwrap-arguments.ts";
+import { bwrapArguments, etcShown, hasUsualEtc, insideDirectory } from "./bwrap-arguments.ts";
 import { accountFiles, type BwrapFiles, bwrapFiles } from "./bwrap-files.ts";
 import { createEtcCopies, type EtcCopies, type EtcCopy } from "./etc-copies.ts";
 import { dataMbFor, descriptors, firstProcess, handedOver, type Shell, stoppingSignal } from "./first-process.ts";
 import { type SandboxDriver, fixedLimits, type SandboxRun, type SandboxSpec } from "./driver.ts";
-import type { Machine } from "./machine.ts";
+import type { Machine, OtherTasks } from "./machine.ts";
 import { isolationChecks, limitChecks } from "./probe.ts";
 import { probeHere } from "./probe-here.ts";
 import { descendantsOf, onlyChildOf, parentOf, processesTagged } from "./processes.ts";
@@ -29,7 +28,7 @@ export type BwrapOptions = {
   tag: string;
   machine: Machine;
   /** Tasks that are not a run's own and yet counted with them. */
-  otherTasks(): number;
+  otherTasks: OtherTasks;
 };
 
 /**
@@ -43,6 +42,7 @@ export function createBwrapDriver(options: BwrapOptions): SandboxDriver {
     name: "bwrap",
     cutsNetwork: true,
     endsWhole: true,
+    raisesAhead: options.otherTasks.areNone,
     probe: async () => {
       const wrong = await probeHere(driver, options.machine, [...isolationChecks, ...limitChecks]);
       isProbed = wrong === null;
@@ -85,7 +85,7 @@ function start(options: BwrapOptions, { files, etcCopies }: Prepared, spec: Sand
       politely: (pid) => (parentOf(pid) === spawned.pid ? stoppingSignal : "SIGTERM"),
     });
     void run.exited.then(() => copy?.giveBack());
-    holdBack(options.machine.backstop, run, token, spec.limits);
+    holdBack(options.machine.backstop, run, token, spec);
     return run;
   } catch (fault) {
     copy?.giveBack();
@@ -96,9 +96,9 @@ function start(options: BwrapOptions, { files, etcCopies }: Prepared, spec: Sand
 }
 
 /** Without its backstop a run is not begun. */
-function holdBack(backstop: Backstop, run: SandboxRun, token: string, { wallS }: Limits): void {
+function holdBack(backstop: Backstop, run: SandboxRun, token: string, { limits, idleS = 0 }: SandboxSpec): void {
   try {
-    backstop.hold(run.pid, token, wallS + backstopMarginS);
+    backstop.hold(run.pid, token, idleS + limits.wallS + backstopMarginS);
   } catch (fault) {
     run.abandon();
     throw fault;
@@ -128,9 +128,9 @@ function argumentsFor(
     shell,
     token,
     command: spec.command,
-    directory: null,
+    directory: insideDirectory,
     limits: spec.limits,
-    processes: spec.limits.processes + wrappers + otherTasks(),
+    processes: spec.limits.processes + wrappers + otherTasks.count(),
     dataMb: spec.cgroup === null ? dataMbFor(spec.limits) : null,
     entersCgroup: spec.cgroupEntry !== null,
     isInit: true,

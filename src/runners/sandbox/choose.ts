@@ -130,11 +130,21 @@ function unavailable(machine: Machine, why: string): SandboxChoice {
 
 function sandboxOf(
   options: SandboxOptions,
-  { accounts, cgroups, channels, dataDir, stateDir }: Machine,
+  { accounts, cgroups, channels, dataDir, stateDir, shownDir }: Machine,
   driver: SandboxDriver,
   describe: Sandbox["describe"],
 ): Sandbox {
-  return { driver, accounts, cgroups, channels, dataDir, stateDir, readOnly: options.readOnly ?? [], describe };
+  return {
+    driver,
+    accounts,
+    cgroups,
+    channels,
+    dataDir,
+    stateDir,
+    shownDir,
+    readOnly: options.readOnly ?? [],
+    describe,
+  };
 }
 
 function accountOf({ accounts }: Machine): string {

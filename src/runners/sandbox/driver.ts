@@ -18,6 +18,8 @@ export type SandboxSpec = {
   identity: RunIdentity | null;
   /** Further host paths that are shown read-only under their own names. */
   readOnly: string[];
+  /** For how long it may wait for `go`, beyond the time in which a sandbox comes up; 0 when absent. */
+  idleS?: number;
   /** Control group that the process which waits for `go` is in before it is let go. */
   cgroup: string | null;
   /** The group's `entry`, through which the first process moves itself in; null when it is moved from outside. */
@@ -26,6 +28,9 @@ export type SandboxSpec = {
   stdout: number;
   stderr: number;
 };
+
+/** Names and values without blanks. */
+export type Variables = Readonly<Record<string, string>>;
 
 /** How the command ended. `fault` is set when the sandbox itself could not be set up or the limits not be applied. */
 export type SandboxExit = {
@@ -49,10 +54,11 @@ export type SandboxRun = {
   /** True when the sandbox stands and waits for `go`; false when it could not be set up. */
   readonly ready: Promise<boolean>;
   readonly exited: Promise<SandboxExit>;
+  hasExited(): boolean;
   /** The process that waits for `go` and starts the command; null when it is gone. */
   waiting(): Promise<number | null>;
-  /** Lets the command start; false when it was killed or died before. */
-  go(): boolean;
+  /** Lets the command start, with these variables added to its environment; false when it was killed or died before. */
+  go(variables?: Variables): boolean;
   /** TERM to everything the command started. */
   terminate(): Promise<void>;
   /** Processes of the run that are alive, as far as they can be known. */
@@ -70,6 +76,8 @@ export type SandboxDriver = {
   readonly cutsNetwork: boolean;
   /** Whether the first process's own end is the end of every process of the run. */
   readonly endsWhole: boolean;
+  /** Whether a sandbox may stand for a while before it is known what will run in it. */
+  readonly raisesAhead: boolean;
   /** Runs the driver for real; null when it holds what it promises, else what is wrong and how to mend it. */
   probe(): Promise<string | null>;
   start(spec: SandboxSpec): SandboxRun;

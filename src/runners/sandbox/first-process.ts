@@ -9,6 +9,9 @@ export function handedOver({ stderr, stdin, cgroupEntry }: SandboxSpec): number[
   return [stderr, stdin, ...(cgroupEntry === null ? [] : [cgroupEntry])];
 }
 
+/** Before what went wrong between `R` and the start of the command. */
+export const faultMark = "fault: ";
+
 /** Exit codes of the first process itself, used only before the command runs. */
 export const notStarted = { noGo: 111, noLimits: 112, noDirectory: 113, noCgroup: 114 } as const;
 
@@ -31,8 +34,8 @@ export type FirstProcess = {
   shell: Shell;
   token: string;
   command: string[];
-  /** Where to go first; null when it is there already. */
-  directory: string | null;
+  /** Where to go once it may. Before that the directory may be closed to it. */
+  directory: string;
   limits: Limits;
   /** `RLIMIT_NPROC`, where the count may include processes that are not the run's. */
   processes: number;
@@ -53,7 +56,7 @@ export function dataMbFor(limits: Limits): number {
 
 /**
  * The arguments of the shell that becomes the first process of a run. It enters its control group, sets the limits, says
- * `R` on the status channel, waits for `go` on the control channel, runs the command without either channel, and ends
+ * `R` on the status channel, waits for `go` and variables on the control channel, goes to the directory, runs the command without either channel, and ends
  * with its code. A death by a signal is also said on the status channel, in the shell's words.
  */
 export function firstProcess(of: FirstProcess): string[] {
@@ -65,10 +68,11 @@ function text(of: FirstProcess): string {
   return [
     ...(of.entersCgroup ? cgroupLines : []),
     ...limitLines(of),
-    ...directoryLines(of.directory),
     `trap 'stopping=1' ${of.isInit ? stoppingSignal.slice("SIG".length) : "TERM"}`,
     "echo R >&2",
-    `read -r word; [ "$word" = go ] || exit ${notStarted.noGo}`,
+    `read -r word variables; [ "$word" = go ] || exit ${notStarted.noGo}`,
+    `set -f; for pair in $variables; do export "$pair"; done; set +f`,
+    ...directoryLines(of.directory),
     ...orphanLines(of.onOrphaned),
     // In a subshell, or dash would say "Killed" into the command's own stderr.
     `(${of.isInit ? foundLine : ""}exec "$@" 0<&${descriptors.stdin} 2>&${descriptors.stderr} ${closing(descriptors.stdin)} ${closing(descriptors.stderr)})`,
@@ -127,10 +131,10 @@ const lingerLines = [`[ -z "$stopping" ] || while kill -0 -1 2>/dev/null; do sle
 /** What waits for the server's end is done; its death must not be told on the status channel. */
 const releaseLines = ["exec 2>/dev/null", `kill -KILL "$waiter"; wait "$waiter"`];
 
-function directoryLines(directory: string | null): string[] {
-  if (directory === null) return [];
+function directoryLines(directory: string): string[] {
   const quoted = `'${directory.replaceAll("'", "'\\''")}'`;
-  return [`cd -- ${quoted} || exit ${notStarted.noDirectory}`];
+  const noWay = `echo "${faultMark}cannot enter the directory" >&2; exit ${notStarted.noDirectory}`;
+  return [`cd -- ${quoted} 2>/dev/null || { ${noWay}; }`, "unset OLDPWD"];
 }
 
 function closing(descriptor: number): string {

@@ -64,14 +64,21 @@ export async function openMachine(tag: string, dataDir: string): Promise<Machine
 
 const perNamespaceSince = { major: 5, minor: 14 };
 
-/** Tasks that the kernel counts with a run's although they are not its own. Linux 5.14 counts each user namespace by itself. */
-export function otherTasks(machine: Machine, hasNamespace: boolean): () => number {
+/** Tasks that the kernel counts with a run's although they are not its own. */
+export type OtherTasks = {
+  /** There never are any. */
+  readonly areNone: boolean;
+  count(): number;
+};
+
+/** Linux 5.14 counts each user namespace by itself. */
+export function otherTasks(machine: Machine, hasNamespace: boolean): OtherTasks {
   const [major = 0, minor = 0] = release()
     .split(".")
     .map((part) => Number.parseInt(part, 10));
   const { major: since, minor: sinceMinor } = perNamespaceSince;
   const isPerNamespace = major > since || (major === since && minor >= sinceMinor);
-  if (machine.accounts !== null || (hasNamespace && isPerNamespace)) return () => 0;
+  if (machine.accounts !== null || (hasNamespace && isPerNamespace)) return { areNone: true, count: () => 0 };
   const uid = process.getuid?.() ?? 0;
-  return () => tasksOf(uid, processIds());
+  return { areNone: false, count: () => tasksOf(uid, processIds()) };
 }

@@ -1,6 +1,6 @@
 import { dataMbFor, firstProcess, handedOver } from "./first-process.ts";
 import type { SandboxDriver, SandboxRun, SandboxSpec } from "./driver.ts";
-import type { Machine } from "./machine.ts";
+import type { Machine, OtherTasks } from "./machine.ts";
 import { limitChecks } from "./probe.ts";
 import { probeHere } from "./probe-here.ts";
 import type { Freshness } from "./process-scan.ts";
@@ -20,7 +20,7 @@ export type NoneOptions = {
   tag: string;
   machine: Machine;
   /** Tasks that are not a run's own and yet counted with them. */
-  otherTasks(): number;
+  otherTasks: OtherTasks;
 };
 
 /**
@@ -32,6 +32,7 @@ export function createNoneDriver(options: NoneOptions): SandboxDriver {
     name: "none",
     cutsNetwork: false,
     endsWhole: false,
+    raisesAhead: false,
     probe: () => probeHere(driver, options.machine, limitChecks),
     start: (spec) => start(options, spec),
   };
@@ -78,7 +79,7 @@ function firstArguments({ otherTasks }: NoneOptions, spec: SandboxSpec, token: s
     command: ["timeout", "-s", "KILL", String(spec.limits.wallS + backstopMarginS), ...spec.command],
     directory,
     limits: spec.limits,
-    processes: spec.limits.processes + wrappers + otherTasks(),
+    processes: spec.limits.processes + wrappers + otherTasks.count(),
     dataMb: spec.cgroup === null ? dataMbFor(spec.limits) : null,
     entersCgroup: spec.cgroupEntry !== null,
     isInit: false,

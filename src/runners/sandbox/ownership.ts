@@ -8,13 +8,12 @@ const entriesAtOnce = 500;
 const ownerOnly = 0o700;
 
 /**
- * Gives a payload's directory to the account that will run in it. Only a directory that still belongs to the server is
- * changed, and the directory itself last: once it belongs to an account of ours, user code may have run in it, and
- * nothing in it is ever touched by path again (CVE-2024-28189). Throws when it belongs to somebody else.
+ * The account that will run in a payload's directory: the one it belongs to, else a free one. Throws when it belongs to
+ * somebody who is neither the server nor an account of its runs.
  */
-export async function takeOwnership(directory: string, accounts: Accounts): Promise<RunIdentity> {
+export function identityFor(directory: string, accounts: Accounts): RunIdentity {
   const { uid: owner, mode } = lstatSync(directory);
-  if (owner === process.getuid?.()) return await handOver(directory, accounts);
+  if (isServer(owner)) return accounts.take(null);
   if (accounts.owns(owner)) {
     // An earlier run may have closed it to itself. Its parent is the server's, so this is still the same directory.
     if ((mode & ownerOnly) !== ownerOnly) chmodSync(directory, ownerOnly);
@@ -23,17 +22,20 @@ export async function takeOwnership(directory: string, accounts: Accounts): Prom
   throw new Error(`the files belong to account ${owner}, which is neither the server nor an account of its runs`);
 }
 
-async function handOver(directory: string, accounts: Accounts): Promise<RunIdentity> {
-  const identity = accounts.take(null);
-  try {
-    await chownBelow(directory, identity);
-    chmodSync(directory, ownerOnly);
-    lchownSync(directory, identity.uid, identity.gid);
-    return identity;
-  } catch (fault) {
-    accounts.give(identity);
-    throw fault;
-  }
+/**
+ * Gives a payload's directory to the account that will run in it, before anything does. Only a directory that still
+ * belongs to the server is changed, and the directory itself last: once it belongs to an account of ours, user code may
+ * have run in it, and nothing in it is ever touched by path again (CVE-2024-28189).
+ */
+export async function handOver(directory: string, identity: RunIdentity): Promise<void> {
+  if (!isServer(lstatSync(directory).uid)) return;
+  await chownBelow(directory, identity);
+  chmodSync(directory, ownerOnly);
+  lchownSync(directory, identity.uid, identity.gid);
+}
+
+function isServer(uid: number): boolean {
+  return uid === process.getuid?.();
 }
 
 async function chownBelow(directory: string, identity: RunIdentity): Promise<void> {

@@ -22,6 +22,7 @@ export function sandboxRun(spawned: Spawned, members: Membership): SandboxRun {
     pid: spawned.pid,
     ready: spawned.ready,
     exited: spawned.exited,
+    hasExited: spawned.hasExited,
     waiting: async () => (spawned.hasExited() ? null : await members.waiting()),
     go: spawned.go,
     processes: living,

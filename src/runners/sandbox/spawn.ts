@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import type { Subprocess } from "bun";
-import type { SandboxExit } from "./driver.ts";
+import type { SandboxExit, Variables } from "./driver.ts";
+import { faultMark } from "./first-process.ts";
 import { readProc } from "./processes.ts";
 import { within } from "./within.ts";
 
@@ -22,7 +23,7 @@ export type Spawned = {
   readonly pid: number;
   readonly ready: Promise<boolean>;
   readonly exited: Promise<SandboxExit>;
-  go(): boolean;
+  go(variables?: Variables): boolean;
   /** No `go` from now on. */
   forbid(): void;
   /** Closes the control channel. */
@@ -54,9 +55,10 @@ export function spawnFirst(options: SpawnOptions): Spawned {
     pid: child.pid,
     ready: status.first,
     exited: child.exited.then(async () => describeExit(child, await status.whole(), serverPeakMb)),
-    go: () => {
+    go: (variables = {}) => {
+      const line = goLine(variables);
       if (isForbidden || child.exitCode !== null || child.signalCode !== null) return false;
-      child.stdin.write("go\n");
+      child.stdin.write(line);
       void ignoringClosed(child.stdin.flush());
       return true;
     },
@@ -68,6 +70,13 @@ export function spawnFirst(options: SpawnOptions): Spawned {
     },
     hasExited: () => child.exitCode !== null || child.signalCode !== null,
   };
+}
+
+function goLine(variables: Variables): string {
+  const pairs = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+  const strange = pairs.find((pair) => !/^[A-Z_]+=[!-[\]-~]*$/.test(pair));
+  if (strange !== undefined) throw new Error(`"${strange}" cannot be handed to a run that waits`);
+  return `${["go", ...pairs].join(" ")}\n`;
 }
 
 /** The other end may close at any moment; that it did is told by the exit. */
@@ -95,6 +104,7 @@ function peakOfServerMb(): number {
 /** What is said after `R` can only be the shell telling of a signal. */
 function ending(child: Subprocess, said: string, wasReady: boolean): Pick<SandboxExit, "code" | "signal" | "fault"> {
   const { exitCode, signalCode } = child;
+  if (said.startsWith(faultMark)) return { code: exitCode, signal: null, fault: said.slice(faultMark.length) };
   if (!wasReady && signalCode === null)
     return { code: exitCode, signal: null, fault: said === "" ? `exit code ${exitCode}` : said };
   if (exitCode === null) return { code: null, signal: signalCode === null ? null : String(signalCode), fault: null };

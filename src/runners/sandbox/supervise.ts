@@ -1,39 +1,30 @@
-import { writeFileSync } from "node:fs";
-import { setPriority } from "node:os";
 import type { RunFacts, StopReason } from "../contract.ts";
-import type { Limits } from "../limits.ts";
-import { fixedLimits, type SandboxExit, type SandboxRun } from "./driver.ts";
-import type { ByteConsumer } from "./drain.ts";
-import { type Prepared, prepareRun } from "./prepare.ts";
+import type { SandboxExit, SandboxRun, Variables } from "./driver.ts";
+import { handOver } from "./ownership.ts";
+import type { Consumers, Setting } from "./prepare.ts";
+import { type Raised, raise, readyMs } from "./raise.ts";
 import type { RunCgroup } from "./run-cgroup.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { createStopping, graceMsFor, type Stopping } from "./stopping.ts";
 import { type Watch, watchRun } from "./watch.ts";
 import { within } from "./within.ts";
 
-/** A command to run in a sandbox to its end. Times in milliseconds. */
-export type SandboxedCommand = {
-  runId: string;
-  command: string[];
-  /** The one place the command may write to that outlives it; its working directory and HOME. */
-  directory: string;
-  /** The limits in force. */
-  limits: Limits;
+/** What is to be done in a sandbox, and when it must end. Times in milliseconds. */
+export type Orders = Consumers & {
   /** Wall time; the lower of this and `limits.wallS` counts. */
   timeoutMs: number;
   /** Between TERM and KILL. */
   graceMs: number;
-  environment?: Record<string, string>;
-  /** What the command reads on stdin; nothing when absent. */
-  stdin?: Uint8Array;
   /** Files and directories that the directory may hold; 100,000 when absent. */
   entriesMax?: number;
-  /** Further host paths shown read-only under their own names. */
-  readOnly?: string[];
-  onOutput: ByteConsumer;
-  /** Absent: stderr joins stdout, in the order in which both were written. */
-  onErrors?: ByteConsumer;
+  /** Added to the environment at the last moment. */
+  variables?: Variables;
+  /** Called when the command has been let go. */
+  onBegun?(): void;
 };
+
+/** A command to run in a sandbox to its end. With `onErrors` stderr does not join stdout, in the order in which both were written. */
+export type SandboxedCommand = Omit<Setting, "hasErrors" | "idleS"> & Orders;
 
 /** How it ended. `fault` is set when the command never started, and says why. */
 export type SandboxedEnd = {
@@ -53,89 +44,95 @@ export type SandboxedRun = {
   stop(reason: StopReason): void;
 };
 
-const readyMs = 30_000;
 const stepMs = 20;
 const entriesMaxDefault = 100_000;
 
 /** Runs one command: limits, output, stop ladder, and the proof that nothing is left. */
 export function runSandboxed(sandbox: Sandbox, command: SandboxedCommand): SandboxedRun {
   const stopping = createStopping();
-  const done = perform(sandbox, command, stopping).catch((fault: unknown) =>
-    neverStarted(sandbox, command, stopping, fault instanceof Error ? fault.message : String(fault)),
-  );
-  return { done, stop: stopping.stop };
+  const raised = raise(sandbox, { ...command, hasErrors: command.onErrors !== undefined });
+  const done = raised.then((it) => perform({ ...it, orders: command, stopping }));
+  return { done: done.catch(saidBy(sandbox, command, stopping)), stop: stopping.stop };
+}
+
+/** The same in a sandbox that has been raised before, on a directory that is called `directory` by now. */
+export function runRaised({ setting: before, ...raised }: Raised, directory: string, orders: Orders): SandboxedRun {
+  const stopping = createStopping();
+  const setting = { ...before, directory };
+  const done = perform({ ...raised, setting, orders, stopping });
+  return { done: done.catch(saidBy(raised.sandbox, setting, stopping)), stop: stopping.stop };
+}
+
+function saidBy(sandbox: Sandbox, setting: Setting, stopping: Stopping): (fault: unknown) => SandboxedEnd {
+  return (fault) => neverStarted(sandbox, setting, stopping, fault instanceof Error ? fault.message : String(fault));
 }
 
 /** One run and all that belongs to it. */
-type Job = { sandbox: Sandbox; command: SandboxedCommand; stopping: Stopping; prepared: Prepared; run: SandboxRun };
+type Job = Raised & { orders: Orders; stopping: Stopping };
 
-async function perform(sandbox: Sandbox, command: SandboxedCommand, stopping: Stopping): Promise<SandboxedEnd> {
-  const prepared = await prepareRun(sandbox, command);
+async function perform(job: Job): Promise<SandboxedEnd> {
   try {
-    const run = sandbox.driver.start(prepared.spec);
-    prepared.release();
-    return await carryThrough({ sandbox, command, stopping, prepared, run });
+    return await carryThrough(job);
+  } catch (fault) {
+    job.run.abandon();
+    throw fault;
   } finally {
-    await prepared.clear();
+    await job.prepared.clear();
   }
 }
 
 async function carryThrough(job: Job): Promise<SandboxedEnd> {
-  const { sandbox, command, stopping, prepared, run } = job;
-  try {
-    if (!(await comesUp(run, prepared.cgroup, stopping))) return await neverCameUp(job);
-    const startedAt = performance.now();
-    const hold = holdToLimits(job);
-    const exit = await Promise.race([run.exited, hold.stuck]);
-    const reason = stopping.reason();
-    const wallMs = performance.now() - startedAt;
-    hold.release();
-    const isOver = sandbox.driver.endsWhole && exit?.endedItself === true;
-    const survivors = reason !== null ? await hold.ladder : isOver ? 0 : await run.kill();
-    await prepared.finishOutput();
-    const facts = { ...factsOf(sandbox, command), ...measured(exit, hold.watch, prepared.cgroup), wallMs };
-    const outOfMemoryKills = prepared.cgroup?.outOfMemoryKills() ?? 0;
-    return { reason, fault: null, outOfMemoryKills, survivors, facts };
-  } catch (fault) {
-    run.abandon();
-    throw fault;
-  }
+  const { sandbox, setting, orders, stopping, prepared, run } = job;
+  prepared.readOutput(orders);
+  if (!(await isLetGo(job))) return await neverCameUp(job);
+  const startedAt = performance.now();
+  const hold = holdToLimits(job);
+  orders.onBegun?.();
+  const exit = await Promise.race([run.exited, hold.stuck]);
+  const reason = stopping.reason();
+  const wallMs = performance.now() - startedAt;
+  hold.release();
+  if (exit?.fault != null) return neverStarted(sandbox, setting, stopping, exit.fault);
+  const isOver = sandbox.driver.endsWhole && exit?.endedItself === true;
+  const survivors = reason !== null ? await hold.ladder : isOver ? 0 : await run.kill();
+  await prepared.finishOutput();
+  const facts = { ...factsOf(sandbox, setting), ...measured(exit, hold.watch, prepared.cgroup), wallMs };
+  const outOfMemoryKills = prepared.cgroup?.outOfMemoryKills() ?? 0;
+  return { reason, fault: null, outOfMemoryKills, survivors, facts };
 }
 
-/** True once the command has been let go. A first process that could move itself is in its group when it is ready. */
-async function comesUp(run: SandboxRun, cgroup: RunCgroup | null, stopping: Stopping): Promise<boolean> {
-  const outside = cgroup?.entry === null ? cgroup : null;
-  const joining = outside?.join(run.pid);
-  const isReady = await within(readyMs, Promise.race([run.ready, stopping.asked.then(() => false)]));
-  const hasJoined = await joining;
-  const waiting = await run.waiting();
-  if (isReady !== true || hasJoined === false || waiting === null) return false;
-  lowerPriority(waiting);
-  if (waiting !== run.pid && (await outside?.join(waiting)) === false) return false;
-  return stopping.reason() === null && run.go();
+/** True once the command has been let go, in a directory that is its account's. */
+async function isLetGo({ isUp, setting, orders, stopping, prepared, run }: Job): Promise<boolean> {
+  const { identity } = prepared.spec;
+  const [stands] = await Promise.all([
+    Promise.race([isUp, stopping.asked.then(() => false)]),
+    identity === null ? null : handOver(setting.directory, identity),
+  ]);
+  return stands && stopping.reason() === null && run.go(orders.variables);
 }
 
-async function neverCameUp({ sandbox, command, stopping, run }: Job): Promise<SandboxedEnd> {
+async function neverCameUp({ sandbox, setting, stopping, run }: Job): Promise<SandboxedEnd> {
   await run.kill();
   const exit = await within(readyMs, run.exited);
   const fault = exit?.fault ?? `it did not come up within ${readyMs / 1_000} s, or was killed (${exit?.signal})`;
-  return neverStarted(sandbox, command, stopping, fault);
+  return neverStarted(sandbox, setting, stopping, fault);
 }
 
 /** Everything that can end the run from outside, until it is released. */
-function holdToLimits({ sandbox, command, stopping, prepared, run }: Job) {
+function holdToLimits({ sandbox, setting, orders, stopping, prepared, run }: Job) {
+  const wallMs = wallMsOf(setting, orders);
   const watch = watchRun({
-    directory: command.directory,
-    limits: command.limits,
+    directory: setting.directory,
+    limits: setting.limits,
     cgroup: prepared.cgroup,
-    entriesMax: command.entriesMax ?? entriesMaxDefault,
+    entriesMax: orders.entriesMax ?? entriesMaxDefault,
     processes: run.processes,
     onExceeded: stopping.stop,
   });
-  const deadline = setTimeout(() => stopping.stop(tooLong(command)), wallMsOf(command));
+  const deadline = setTimeout(() => stopping.stop(tooLong(wallMs)), wallMs);
   const ladder = stopping.asked.then(async (reason) => {
     await watch.look();
-    return await climbDown(run, sandbox.driver.endsWhole, graceMsFor(reason, command.graceMs));
+    return await climbDown(run, sandbox.driver.endsWhole, graceMsFor(reason, orders.graceMs));
   });
   const release = () => {
     clearTimeout(deadline);
@@ -147,16 +144,6 @@ function holdToLimits({ sandbox, command, stopping, prepared, run }: Job) {
 /** Null when the tree would not die, which is no reason to wait for it for ever; else the exit. */
 async function stuckAfter(ladder: Promise<number>, run: SandboxRun): Promise<SandboxExit | null> {
   return (await ladder) > 0 ? null : await run.exited;
-}
-
-/** Everything the command starts inherits both; a kernel with autogroups weighs sessions, and the other only within one. */
-function lowerPriority(pid: number): void {
-  try {
-    setPriority(pid, fixedLimits.niceness);
-    writeFileSync(`/proc/${pid}/autogroup`, String(fixedLimits.niceness));
-  } catch {
-    // It ended already, as its exit will say, or the kernel has no autogroups.
-  }
 }
 
 /** TERM, grace, KILL. Resolves with what is left, which is nothing. */
@@ -175,23 +162,23 @@ async function climbDown(run: SandboxRun, endsWhole: boolean, graceMs: number): 
   return await run.kill();
 }
 
-function tooLong(command: SandboxedCommand): StopReason {
-  return { code: "timed_out", message: `it did not end within ${wallMsOf(command) / 1_000} s` };
+function tooLong(wallMs: number): StopReason {
+  return { code: "timed_out", message: `it did not end within ${wallMs / 1_000} s` };
 }
 
-function wallMsOf(command: SandboxedCommand): number {
+function wallMsOf({ limits }: Setting, { timeoutMs }: Orders): number {
   // A timer's longest delay; longer ones would fire at once.
-  return Math.min(command.timeoutMs, command.limits.wallS * 1_000, 2_147_483_647);
+  return Math.min(timeoutMs, limits.wallS * 1_000, 2_147_483_647);
 }
 
-function neverStarted(sandbox: Sandbox, command: SandboxedCommand, stopping: Stopping, fault: string): SandboxedEnd {
+function neverStarted(sandbox: Sandbox, setting: Setting, stopping: Stopping, fault: string): SandboxedEnd {
   const reason = stopping.reason();
-  const facts = factsOf(sandbox, command);
+  const facts = factsOf(sandbox, setting);
   return { reason, fault: reason === null ? fault : null, outOfMemoryKills: 0, survivors: 0, facts };
 }
 
 /** Before anything was measured. A network that the tier does not cut is said to be open. */
-function factsOf(sandbox: Sandbox, { limits }: SandboxedCommand): RunFacts {
+function factsOf(sandbox: Sandbox, { limits }: Setting): RunFacts {
   const network = limits.network || !sandbox.driver.cutsNetwork;
   return {
     sandbox: sandbox.describe(network),

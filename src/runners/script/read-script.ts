@@ -10,7 +10,8 @@ const copyBytesMax = 100_000;
 export type ReadScript =
   { kind: "ready"; command: string[]; note: string | null } | { kind: "refused"; reason: string };
 
-const asItIs = ["bash", scriptName];
+/** How a script is run that is as it should be. */
+export const usualCommand = ["bash", scriptName];
 const endsNote = `${scriptName} has Windows line ends (CR LF); it runs from a copy with Unix line ends, the file itself stays as it is`;
 const cannotCopy = `${scriptName} has Windows line ends (CR LF) or a byte order mark, and cannot be run from a copy because it is longer than ${copyBytesMax} bytes or not UTF-8; save it with Unix line ends and as UTF-8 without a mark (dos2unix ${scriptName})`;
 const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
@@ -39,7 +40,7 @@ function judge(head: Buffer, size: number): ReadScript {
   if (wrong !== null) return { kind: "refused", reason: wrong };
   const hasMark = head.subarray(0, byteOrderMark.length).equals(byteOrderMark);
   const hasWindowsEnds = isMostlyWindows(head);
-  if (!hasMark && !hasWindowsEnds) return { kind: "ready", command: asItIs, note: null };
+  if (!hasMark && !hasWindowsEnds) return { kind: "ready", command: usualCommand, note: null };
   // bash takes the copy as one argument, which has to be text.
   if (size > copyBytesMax || head.includes(0) || !isUtf8(head)) return { kind: "refused", reason: cannotCopy };
   const text = head.subarray(hasMark ? byteOrderMark.length : 0).toString();

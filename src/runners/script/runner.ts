@@ -2,11 +2,12 @@ import type { ActiveRun, Outcome, RunFacts, RunRequest, Runner, RunSink } from "
 import { type Limits, limitsInForce } from "../limits.ts";
 import type { SandboxChoice } from "../sandbox/choose.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
-import { runSandboxed } from "../sandbox/supervise.ts";
+import { type Orders, runRaised, runSandboxed } from "../sandbox/supervise.ts";
 import { within } from "../sandbox/within.ts";
 import { outcomeOf } from "./outcome.ts";
 import { createScriptOutput } from "./output.ts";
-import { readScript } from "./read-script.ts";
+import { readScript, usualCommand } from "./read-script.ts";
+import { Spares } from "./spares.ts";
 
 export type ScriptRunnerOptions = {
   sandbox: SandboxChoice;
@@ -16,6 +17,13 @@ export type ScriptRunnerOptions = {
   graceMs?: number;
   /** Files and directories that a payload may come to hold; 100,000 when absent. */
   entriesMax?: number;
+  /** Whether sandboxes are raised before there are scripts, for whoever asks for their directories. */
+  raisesAhead?: boolean;
+};
+
+export type ScriptRunner = Runner & {
+  /** An empty directory below the data directory, on which a sandbox stands already, for files whose script is to be run soon; null when there is none. */
+  takeDirectory(): string | null;
 };
 
 const graceMsDefault = 5_000;
@@ -28,16 +36,25 @@ type Ended = Awaited<ActiveRun["done"]>;
  * Runs `bash run.sh` in the payload's directory, isolated as far as the sandbox goes. Exit 0 succeeds with
  * `{ exit_code: 0 }`; everything else ends with a reason its author can read.
  */
-export function createScriptRunner(options: ScriptRunnerOptions): Runner {
+export function createScriptRunner(options: ScriptRunnerOptions): ScriptRunner {
+  const spares = sparesFor(options);
   return {
     name: "script",
-    start: (request, sink) => start(options, request, sink),
-    // Nothing is kept warm; the sandbox belongs to whoever chose it.
-    close: () => Promise.resolve(),
+    start: (request, sink) => start({ ...options, spares }, request, sink),
+    takeDirectory: () => spares?.take() ?? null,
+    // The sandbox belongs to whoever chose it.
+    close: async () => spares?.close(),
   };
 }
 
-function start(options: ScriptRunnerOptions, request: RunRequest, sink: RunSink): ActiveRun {
+function sparesFor({ sandbox: { sandbox }, maximum, raisesAhead = false }: ScriptRunnerOptions): Spares | null {
+  if (sandbox === null || !raisesAhead || !sandbox.driver.raisesAhead) return null;
+  return new Spares({ sandbox, command: usualCommand, limits: limitsInForce({}, maximum) });
+}
+
+type Options = ScriptRunnerOptions & { spares: Spares | null };
+
+function start(options: Options, request: RunRequest, sink: RunSink): ActiveRun {
   const { sandbox, refusal, warning } = options.sandbox;
   const limits = limitsInForce(request.limits, options.maximum);
   const refuse = (outcome: Outcome) => refused(outcome, sandbox, limits);
@@ -55,18 +72,21 @@ function carryOut(
   command: string[],
   limits: Limits,
   sink: RunSink,
-  { graceMs = graceMsDefault, entriesMax }: ScriptRunnerOptions,
+  { graceMs = graceMsDefault, entriesMax, spares }: Options,
 ): ActiveRun {
   const output = createScriptOutput(sink, limits.outputMb, (failure) => run.stop(failure));
-  const run = runSandboxed(sandbox, {
-    ...{ command, limits, graceMs },
+  const { runId, directory, timeoutMs } = request;
+  const orders: Orders = {
+    ...{ timeoutMs, graceMs, onOutput: output.take },
     ...(entriesMax === undefined ? {} : { entriesMax }),
-    runId: request.runId,
-    directory: request.directory,
-    timeoutMs: request.timeoutMs,
-    environment: environmentOf(request),
-    onOutput: output.take,
-  });
+    variables: variablesOf(request),
+    onBegun: () => spares?.want(),
+  };
+  const raised = command === usualCommand ? (spares?.on(directory, limits) ?? null) : null;
+  const run =
+    raised === null
+      ? runSandboxed(sandbox, { ...orders, command, limits, runId, directory })
+      : runRaised(raised, directory, orders);
   const done = run.done.then(async (end): Promise<Ended> => {
     await within(handOverMs, output.end());
     if (end.survivors > 0) sink.log("error", `${end.survivors} of its processes could not be killed`);
@@ -75,7 +95,7 @@ function carryOut(
   return { done: done.catch((fault: unknown) => faulted(fault, sandbox, limits)), stop: run.stop };
 }
 
-function environmentOf({ jobId, attempt, traceparent }: RunRequest): Record<string, string> {
+function variablesOf({ jobId, attempt, traceparent }: RunRequest): Record<string, string> {
   return {
     FAIRLEAD_JOB_ID: jobId,
     FAIRLEAD_ATTEMPT: String(attempt),

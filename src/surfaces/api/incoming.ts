@@ -41,11 +41,12 @@ export async function discard({ staging, reservation }: Pick<Incoming, "staging"
 }
 
 async function readForm({ engine, files, settings }: Deps, request: Request): Promise<Incoming> {
-  const reservation = isShortUpload(request.headers) ? beginReservation(engine) : null;
+  const isShort = isShortUpload(request.headers);
+  const reservation = isShort ? beginReservation(engine) : null;
   const limits = { ...settings.upload, fieldBytesMax: settings.bodyMaxBytes, fieldsMax };
   let staging: Staging | null = null;
   try {
-    staging = await files.stage();
+    staging = await files.stage({ isSoonRun: isShort });
     const received = await receiveMultipart(request, staging, limits);
     return { body: bodyIn(received.fields), files: received.files, staging, reservation };
   } catch (fault) {

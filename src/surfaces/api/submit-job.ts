@@ -72,7 +72,7 @@ async function storeDraft(deps: Deps, draft: Draft, incoming: Came): Promise<Sto
 
 /** Automations get a payload without files too: it is where their downloads go. */
 async function storeFiles({ engine, files }: Deps, { script }: Draft, incoming: Came): Promise<Payload> {
-  const staging = incoming.staging ?? (await files.stage());
+  const staging = incoming.staging ?? (await files.stage({ isSoonRun: script !== null }));
   const reservation = incoming.reservation ?? beginReservation(engine);
   const written = await stageScript(staging, script).catch(async (fault: unknown) => {
     await discard({ staging, reservation });

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { copyFile, mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
@@ -43,7 +43,7 @@ export async function receiveReport(
         report.archived.push(...(await unpack(deps, path, join(directory, placing.archiveInto))));
       else {
         await mkdir(join(directory, "screenshots"), { recursive: true });
-        await copyFile(path, join(directory, "screenshots", name));
+        await rename(path, join(directory, "screenshots", name));
         report.screenshots.push(name);
       }
     }
@@ -78,7 +78,10 @@ async function publish({ files, engine }: OptexityDeps, payloadId: number): Prom
   await files.forget(payloadId);
 }
 
-/** Unpacks regular files without their first folder, bounded; anything else in the archive is passed over. Returns their paths. */
+/**
+ * Unpacks regular files without their first folder, bounded; anything else in the archive is passed over. Each appears in its place
+ * when it is whole. Returns their paths.
+ */
 async function unpack(deps: OptexityDeps, archive: string, into: string): Promise<string[]> {
   const names: string[] = [];
   let bytesLeft = deps.filesMaxBytes;
@@ -99,8 +102,10 @@ async function unpack(deps: OptexityDeps, archive: string, into: string): Promis
         continue;
       }
       const path = join(into, ...segments);
+      const unfinished = `${archive}.${names.length}`;
+      await pipeline(entry, createWriteStream(unfinished));
       await mkdir(dirname(path), { recursive: true });
-      await pipeline(entry, createWriteStream(path));
+      await rename(unfinished, path);
       names.push(segments.join("/"));
     }
     await feeding;

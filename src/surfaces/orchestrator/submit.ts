@@ -59,9 +59,10 @@ export async function acceptUpload(
 type Came = { staging: Staging; files: readonly StagedFile[]; reservation: Reservation };
 
 async function receive({ engine, files, bytesMax, filesMax }: OrchestratorDeps, request: Request): Promise<Came> {
-  const early = isShortUpload(request.headers) ? beginReservation(engine) : null;
+  const isShort = isShortUpload(request.headers);
+  const early = isShort ? beginReservation(engine) : null;
   try {
-    const staging = await files.stage();
+    const staging = await files.stage({ isSoonRun: isShort });
     const received = await receiveMultipart(request, staging, { bytesMax, filesMax, fieldBytesMax, fieldsMax });
     return { staging, files: received.files, reservation: early ?? beginReservation(engine) };
   } catch (fault) {
