@@ -25,6 +25,8 @@ export async function raise(sandbox: Sandbox, setting: Setting): Promise<Raised>
   try {
     const run = sandbox.driver.start(prepared.spec);
     prepared.release();
+    // What nobody waits for yet must not hold up what somebody does.
+    if (setting.idleS !== undefined) lowerPriority(run.pid);
     const isUp = comesUp(run, prepared.cgroup).catch(() => false);
     return { sandbox, setting, prepared, run, isUp };
   } catch (fault) {
