@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { type Config, isLocal } from "./config.ts";
+import { readyDirOf } from "./files/local-store.ts";
 import { removeTree } from "./files/remove.ts";
 import type { Log } from "./log.ts";
 import { AutomationCatalog } from "./runners/automation/catalog.ts";
@@ -74,7 +75,7 @@ export async function buildRunners(options: RunnerOptions): Promise<Runners> {
   const scripts = createScriptRunner({
     ...{ sandbox, maximum },
     // With a bucket, files are elsewhere between their upload and their run.
-    raisesAhead: config.s3Bucket === "",
+    ...(config.s3Bucket === "" ? { readyDir: readyDirOf(config.dataDir) } : {}),
   });
   const automations = new AutomationRunner({
     catalog: automationCatalog,

@@ -14,11 +14,16 @@ import { zipStream } from "./zip-out.ts";
 
 export type LocalStoreOptions = {
   dataDir: string;
-  /** An empty directory below `dataDir` for an upload that is to be run soon, closed to others; null when there is none. */
+  /** An empty directory below `readyDirOf`, closed to others, for an upload that is to be run soon; null when there is none. */
   takeDirectory?(): string | null;
 };
 
-/** Payloads in `<dataDir>/payloads/<id>`, filled in `<dataDir>/staging` and emptied in `<dataDir>/trash`. */
+/** Where directories wait for uploads that something else has prepared itself for. */
+export function readyDirOf(dataDir: string): string {
+  return join(dataDir, "ready");
+}
+
+/** Payloads in `<dataDir>/payloads/<id>`, filled in `<dataDir>/staging` or `<dataDir>/ready` and emptied in `<dataDir>/trash`. */
 export function createLocalStore(options: LocalStoreOptions): FileStore {
   const staging = join(options.dataDir, "staging");
   const payloads = join(options.dataDir, "payloads");
@@ -92,7 +97,10 @@ export function createLocalStore(options: LocalStoreOptions): FileStore {
     },
     remove,
     async sweepStaging(olderThanMs) {
-      return (await sweepOld(staging, { olderThanMs })) + (await sweepOld(trash, { olderThanMs }));
+      let swept = 0;
+      for (const parent of [staging, readyDirOf(options.dataDir), trash])
+        swept += await sweepOld(parent, { olderThanMs });
+      return swept;
     },
   };
 }

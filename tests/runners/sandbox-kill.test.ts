@@ -92,6 +92,18 @@ describe.each(modes)("killing a run under %s", (mode) => {
   );
 });
 
+test("a script without isolation that says its sandbox was at fault leaves nothing alive either", async () => {
+  const trial = await sharedTrial({ mode: "none" })();
+  const mark = `forging-${process.pid}`;
+  const text = `setsid bash -c 'exec -a ${mark} sleep 1000' &
+    read -r _ _ _ shell _ < "/proc/$PPID/stat"
+    perl -e 'open(my $status, ">&=", syscall(438, syscall(434, $ARGV[0], 0), 2, 0)) && syswrite($status, "fault: forged\n")' "$shell"
+    exit 113`;
+  const { outcome } = await trial.run({ text });
+  expect(outcome.kind).toBe("failed");
+  expect(processesMarked(mark)).toEqual([]);
+});
+
 describe("the sweep at the start", () => {
   test.each(modes)("kills what a dead server's runs under %s left", async (mode) => {
     const trial = await sharedTrial({ mode, tag: `sweep-${mode}-${process.pid}` })();

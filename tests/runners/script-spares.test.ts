@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isAlive, processesTagged } from "../../src/runners/sandbox/processes.ts";
+import type { Sandbox } from "../../src/runners/sandbox/sandbox.ts";
 import { serverToken } from "../../src/runners/sandbox/tag.ts";
 import { usualCommand } from "../../src/runners/script/read-script.ts";
 import { Spares, type SparesOptions } from "../../src/runners/script/spares.ts";
@@ -10,6 +11,7 @@ import { trialLimits } from "../support/script-limits.ts";
 import { failureOf, hasBwrap, isRoot, openTrial, type Trial } from "../support/script-trial.ts";
 import { until } from "../support/until.ts";
 
+const usual = { command: usualCommand, limits: trialLimits };
 let trials = 0;
 
 describe.skipIf(!hasBwrap)("a script whose files came to where a sandbox stood", () => {
@@ -79,6 +81,15 @@ describe.skipIf(!hasBwrap)("a script whose files came to where a sandbox stood",
     expect(await Bun.file(join(windows, "data")).text()).toBe("two\n");
   });
 
+  test("runs as whom its files belong to by then", async () => {
+    const { trial } = await opened();
+    const text = "printf 'echo second >> data' > run.sh\r\nexit 1\r\n";
+    const directory = await filled(trial, { "run.sh": text, data: "" });
+    expect(failureOf((await trial.run({ directory })).outcome)).toBe("exit_nonzero");
+    expect((await trial.run({ directory, attempt: 2 })).outcome.kind).toBe("succeeded");
+    expect(await Bun.file(join(directory, "data")).text()).toBe("second\n");
+  });
+
   test("runs in another sandbox when that one was killed", async () => {
     const { trial, token } = await opened();
     const directory = await filled(trial, { "run.sh": "echo hello" });
@@ -124,7 +135,7 @@ describe.skipIf(!hasBwrap)("a sandbox that stands before there is a script", () 
     const given = await standing(spares);
     writeFileSync(join(given, "run.sh"), "echo hello");
     await until("it is gone", async () => (await alive(token)).length === 0);
-    expect(spares.on(given, trialLimits)).toBeNull();
+    expect(spares.on(given, usual)).toBeNull();
     expect(readdirSync(given)).toEqual(["run.sh"]);
     if (isRoot) expect(statSync(given).uid).toBe(0);
   });
@@ -152,9 +163,39 @@ describe.skipIf(!hasBwrap)("a sandbox that stands before there is a script", () 
     expect(made()).toHaveLength(1);
   });
 
+  test("gives way to another when it dies", async () => {
+    const { spares, token, made } = await openedSpares({});
+    spares.want();
+    await until("it stands", async () => (await alive(token)).length > 1);
+    for (const pid of await processesTagged(token)) process.kill(pid, "SIGKILL");
+    await until("it is gone with its directory", () => made().length === 0);
+    expect(readdirSync(await standing(spares))).toEqual([]);
+  });
+
+  test("that cannot be killed harms nobody, and is forgotten", async () => {
+    const given: number[] = [];
+    const { spares, made } = await openedSpares({ keepMs: 50 }, (sandbox) => ({
+      ...sandbox,
+      accounts: sandbox.accounts && { ...sandbox.accounts, give: (identity) => void given.push(identity.uid) },
+      driver: {
+        ...sandbox.driver,
+        start: (spec) => {
+          const run = sandbox.driver.start(spec);
+          whenFileEnds(async () => void (await run.kill()));
+          return { ...run, kill: () => Promise.reject(new Error("as the test wants")) };
+        },
+      },
+    }));
+    spares.want();
+    await until("it stands", () => made().length === 1);
+    await until("it is given up", () => made().length === 0);
+    await spares.close();
+    expect(given).toHaveLength(isRoot ? 1 : 0);
+  });
+
   test("that could not be raised is not missed", async () => {
-    const { spares, sandbox } = await openedSpares({});
-    rmSync(sandbox.shownDir, { recursive: true });
+    const { spares, trial } = await openedSpares({});
+    writeFileSync(join(trial.dataDir, "ready"), "in its way");
     spares.want();
     await spares.close();
     expect(spares.take()).toBeNull();
@@ -169,14 +210,20 @@ async function opened({ isWarm = true } = {}) {
   return { trial, token: serverToken(tag), ownToken: `fairlead-run:${tag}:` };
 }
 
-async function openedSpares(options: Partial<SparesOptions>) {
+async function openedSpares(options: Partial<SparesOptions>, changed = (sandbox: Sandbox) => sandbox) {
   const { trial, token } = await opened({ isWarm: false });
   const { sandbox } = trial.choice;
   if (sandbox === null) throw new Error("there is no sandbox");
-  const spares = new Spares({ sandbox, command: usualCommand, limits: trialLimits, ...options });
+  const parent = join(trial.dataDir, "ready");
+  const spares = new Spares({
+    sandbox: changed(sandbox),
+    command: usualCommand,
+    limits: trialLimits,
+    parent,
+    ...options,
+  });
   whenFileEnds(() => spares.close());
-  const made = () => readdirSync(sandbox.shownDir).filter((name) => name.startsWith("payload-"));
-  return { spares, made, token, sandbox };
+  return { spares, made: () => readdirSync(parent), token, trial };
 }
 
 async function standing(spares: Spares): Promise<string> {

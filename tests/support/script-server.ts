@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { chooseSandbox, type SandboxMode } from "../../src/runners/sandbox/choose.ts";
 import { runSandboxed } from "../../src/runners/sandbox/supervise.ts";
 import { usualCommand } from "../../src/runners/script/read-script.ts";
@@ -12,7 +13,7 @@ const [, , mode = "bwrap", tag = "", dataDir = ""] = process.argv;
 const choice = await chooseSandbox({ mode: mode as SandboxMode, loopback: true, embedded: true, tag, dataDir });
 if (choice.sandbox === null) throw new Error(choice.refusal ?? "there is no sandbox");
 const { sandbox } = choice;
-const spares = new Spares({ sandbox, command: usualCommand, limits: trialLimits });
+const spares = new Spares({ sandbox, command: usualCommand, limits: trialLimits, parent: join(dataDir, "ready") });
 console.log("open");
 for await (const directory of console) {
   void runSandboxed(sandbox, {

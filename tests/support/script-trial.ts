@@ -62,7 +62,7 @@ export async function openTrial(options: TrialOptions = {}) {
   });
   const runner = createScriptRunner({
     ...{ sandbox: choice, maximum: { ...trialLimits, ...maximum }, graceMs, entriesMax },
-    raisesAhead: true,
+    readyDir: join(dataDir, "ready"),
   });
   whenFileEnds(async () => {
     await runner.close();

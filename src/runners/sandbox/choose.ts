@@ -130,21 +130,11 @@ function unavailable(machine: Machine, why: string): SandboxChoice {
 
 function sandboxOf(
   options: SandboxOptions,
-  { accounts, cgroups, channels, dataDir, stateDir, shownDir }: Machine,
+  { accounts, cgroups, channels, dataDir, stateDir }: Machine,
   driver: SandboxDriver,
   describe: Sandbox["describe"],
 ): Sandbox {
-  return {
-    driver,
-    accounts,
-    cgroups,
-    channels,
-    dataDir,
-    stateDir,
-    shownDir,
-    readOnly: options.readOnly ?? [],
-    describe,
-  };
+  return { driver, accounts, cgroups, channels, dataDir, stateDir, readOnly: options.readOnly ?? [], describe };
 }
 
 function accountOf({ accounts }: Machine): string {

@@ -37,8 +37,11 @@ export async function raise(sandbox: Sandbox, setting: Setting): Promise<Raised>
 
 /** Removes every trace of one that is not needed. */
 export async function drop({ run, prepared }: Raised): Promise<void> {
-  await run.kill();
-  await prepared.clear();
+  try {
+    await run.kill();
+  } finally {
+    await prepared.clear();
+  }
 }
 
 /** A first process that could move itself is in its group when it is ready. */

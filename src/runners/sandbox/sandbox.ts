@@ -15,8 +15,6 @@ export type Sandbox = {
   readonly dataDir: string;
   /** A directory of the server's own. */
   readonly stateDir: string;
-  /** A directory below `dataDir`, for what is shown to runs; they can reach it, and what a killed server leaves in it is removed. */
-  readonly shownDir: string;
   /** Host paths that every run sees read-only. */
   readonly readOnly: string[];
   /** The tier in force for one run, in one line: what is recorded on it. */

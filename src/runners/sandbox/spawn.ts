@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import type { Subprocess } from "bun";
 import type { SandboxExit, Variables } from "./driver.ts";
-import { faultMark } from "./first-process.ts";
+import { faultMark, notStarted } from "./first-process.ts";
 import { readProc } from "./processes.ts";
 import { within } from "./within.ts";
 
@@ -104,7 +104,8 @@ function peakOfServerMb(): number {
 /** What is said after `R` can only be the shell telling of a signal. */
 function ending(child: Subprocess, said: string, wasReady: boolean): Pick<SandboxExit, "code" | "signal" | "fault"> {
   const { exitCode, signalCode } = child;
-  if (said.startsWith(faultMark)) return { code: exitCode, signal: null, fault: said.slice(faultMark.length) };
+  if (exitCode === notStarted.noDirectory && said.startsWith(faultMark))
+    return { code: exitCode, signal: null, fault: said.slice(faultMark.length) };
   if (!wasReady && signalCode === null)
     return { code: exitCode, signal: null, fault: said === "" ? `exit code ${exitCode}` : said };
   if (exitCode === null) return { code: null, signal: signalCode === null ? null : String(signalCode), fault: null };

@@ -67,7 +67,7 @@ function saidBy(sandbox: Sandbox, setting: Setting, stopping: Stopping): (fault:
   return (fault) => neverStarted(sandbox, setting, stopping, fault instanceof Error ? fault.message : String(fault));
 }
 
-/** One run and all that belongs to it. */
+/** One run and all that belongs to it. `prepared.spec` has the name that the directory had when the sandbox was raised. */
 type Job = Raised & { orders: Orders; stopping: Stopping };
 
 async function perform(job: Job): Promise<SandboxedEnd> {
@@ -92,10 +92,10 @@ async function carryThrough(job: Job): Promise<SandboxedEnd> {
   const reason = stopping.reason();
   const wallMs = performance.now() - startedAt;
   hold.release();
-  if (exit?.fault != null) return neverStarted(sandbox, setting, stopping, exit.fault);
   const isOver = sandbox.driver.endsWhole && exit?.endedItself === true;
   const survivors = reason !== null ? await hold.ladder : isOver ? 0 : await run.kill();
   await prepared.finishOutput();
+  if (exit?.fault != null) return { ...neverStarted(sandbox, setting, stopping, exit.fault), survivors };
   const facts = { ...factsOf(sandbox, setting), ...measured(exit, hold.watch, prepared.cgroup), wallMs };
   const outOfMemoryKills = prepared.cgroup?.outOfMemoryKills() ?? 0;
   return { reason, fault: null, outOfMemoryKills, survivors, facts };

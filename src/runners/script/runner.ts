@@ -17,12 +17,15 @@ export type ScriptRunnerOptions = {
   graceMs?: number;
   /** Files and directories that a payload may come to hold; 100,000 when absent. */
   entriesMax?: number;
-  /** Whether sandboxes are raised before there are scripts, for whoever asks for their directories. */
-  raisesAhead?: boolean;
+  /**
+   * Where empty directories are made on which sandboxes stand before there are scripts, in the file system of the payloads; absent:
+   * none is raised before it is needed.
+   */
+  readyDir?: string;
 };
 
 export type ScriptRunner = Runner & {
-  /** An empty directory below the data directory, on which a sandbox stands already, for files whose script is to be run soon; null when there is none. */
+  /** An empty directory on which a sandbox stands already, for files whose script is to be run soon; null when there is none. */
   takeDirectory(): string | null;
 };
 
@@ -47,9 +50,9 @@ export function createScriptRunner(options: ScriptRunnerOptions): ScriptRunner {
   };
 }
 
-function sparesFor({ sandbox: { sandbox }, maximum, raisesAhead = false }: ScriptRunnerOptions): Spares | null {
-  if (sandbox === null || !raisesAhead || !sandbox.driver.raisesAhead) return null;
-  return new Spares({ sandbox, command: usualCommand, limits: limitsInForce({}, maximum) });
+function sparesFor({ sandbox: { sandbox }, maximum, readyDir }: ScriptRunnerOptions): Spares | null {
+  if (sandbox === null || readyDir === undefined || !sandbox.driver.raisesAhead) return null;
+  return new Spares({ sandbox, command: usualCommand, limits: limitsInForce({}, maximum), parent: readyDir });
 }
 
 type Options = ScriptRunnerOptions & { spares: Spares | null };
@@ -82,7 +85,7 @@ function carryOut(
     variables: variablesOf(request),
     onBegun: () => spares?.want(),
   };
-  const raised = command === usualCommand ? (spares?.on(directory, limits) ?? null) : null;
+  const raised = spares?.on(directory, { command, limits }) ?? null;
   const run =
     raised === null
       ? runSandboxed(sandbox, { ...orders, command, limits, runId, directory })
