@@ -58,7 +58,7 @@ export class Queue {
   /** Puts messages in the transaction `tx`; they can be claimed once it has committed. */
   async put(tx: Runs, messages: readonly Put[]): Promise<void> {
     if (messages.length === 0) return;
-    for (const { queue } of messages) this.#frontier.putSoon(queue, performance.now());
+    for (const message of messages) this.#note(message, false);
     await tx.unsafe(putOnlySql, [JSON.stringify(rowsOf(messages))], { prepare: true });
   }
 
@@ -72,21 +72,22 @@ export class Queue {
   /** Removes queues with whatever is left in them, in the transaction `tx`. */
   async drop(tx: Runs, queues: readonly string[]): Promise<void> {
     await tx.unsafe(`SELECT ${queueSchema}.delete_queue(name) FROM unnest($1::text[]) name`, [queues.toSorted()]);
+    for (const queue of queues) this.#frontier.forget(queue);
   }
 
   /** To be told what was put by other means than `put`, once it is committed. */
-  hasPut({ queue, priority }: Put): void {
-    this.#frontier.put(queue, -priority);
+  hasPut(message: Put): void {
+    this.#note(message, true);
   }
 
   /** To be told of a transaction in which messages were taken and which came to nothing: they are back in their places. */
   hasGivenBack(queues: readonly string[]): void {
-    for (const queue of queues) this.#frontier.reset(queue);
+    for (const queue of queues) this.#frontier.giveBack(queue, performance.now());
   }
 
   /**
    * Takes up to `most` messages that are due, best priority first, and deletes them, all in the transaction `tx`. While many wait,
-   * what another node has put before its equals may be passed by for up to a second.
+   * a message that another node puts, or whose time comes, is passed by for up to a second by those of lower priorities.
    */
   async take(tx: Runs, queue: string, most: number): Promise<Message[]> {
     const sinceMs = performance.now();
@@ -100,6 +101,12 @@ export class Queue {
     if (inTurn.length < most || last === undefined) this.#frontier.reset(queue);
     else this.#frontier.advance(queue, from, { priority: last.p, at: last.at }, { nowMs, lookMs: nowMs - sinceMs });
     return messagesOf(inTurn);
+  }
+
+  /** What is due later is found by a look at the head. */
+  #note({ queue, priority, startAt }: Put, isCommitted: boolean): void {
+    if (startAt != null) return;
+    this.#frontier.put(queue, -priority, { nowMs: performance.now(), isCommitted });
   }
 
   async #takeFrom(tx: Runs, queue: string, most: number, { priority, at }: Place): Promise<Row[]> {

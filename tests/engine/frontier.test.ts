@@ -55,7 +55,10 @@ describe("where many wait", () => {
     queue.hasPut(messageOf("urgent", 0));
     expect((await take())[0]).toBe("urgent");
     await take();
-    await queue.put(sql, [messageOf("more urgent", -1)]);
+    await queue.put(sql, [
+      messageOf("more urgent", -1),
+      { ...messageOf("later", -2), startAt: new Date(Date.now() + 3_600_000) },
+    ]);
     expect((await take())[0]).toBe("more urgent");
   });
 
@@ -131,21 +134,41 @@ describe("the place that claims have come to", () => {
     const frontier = new Frontier();
     frontier.advance("q", null, far, first);
     const from = frontier.of("q", 1);
-    frontier.put("q", -2);
+    frontier.put("q", -2, { nowMs: 1, isCommitted: true });
     expect(frontier.of("q", 1)).toEqual(far);
-    frontier.put("q", -1);
-    frontier.advance("q", from, { priority: -3, at: "c" }, { nowMs: 2, lookMs: 1 });
+    frontier.put("q", -1, { nowMs: 1, isCommitted: true });
+    expect(frontier.of("q", 1)).toBeNull();
+    frontier.advance("q", from, { priority: -1, at: "c" }, { nowMs: 2, lookMs: 1 });
     expect(frontier.of("q", 2)).toBeNull();
   });
 
-  test("is not remembered while a transaction may still put something", () => {
+  test("is not behind what may have come during the look at the head that found it", () => {
+    for (const [tell, heldMs] of [
+      [(of: Frontier) => of.put("q", -1, { nowMs: 0, isCommitted: true }), 100],
+      [(of: Frontier) => of.put("q", -1, { nowMs: 0, isCommitted: false }), 1_000],
+      [(of: Frontier) => of.giveBack("q", 0), 100],
+    ] as const) {
+      const frontier = new Frontier();
+      tell(frontier);
+      frontier.advance("q", null, far, { nowMs: heldMs - 1, lookMs: 1 });
+      expect(frontier.of("q", heldMs - 1)).toBeNull();
+      frontier.advance("q", null, far, { nowMs: heldMs, lookMs: 1 });
+      expect(frontier.of("q", heldMs)).toEqual(far);
+      expect(frontier.of("another", heldMs)).toBeNull();
+    }
+  });
+
+  test("moves on past what is put behind it, and not past what may come before it", () => {
     const frontier = new Frontier();
-    frontier.putSoon("q", 0);
-    frontier.advance("q", null, far, { nowMs: 999, lookMs: 1 });
-    expect(frontier.of("q", 999)).toBeNull();
-    frontier.advance("q", null, far, { nowMs: 1_000, lookMs: 1 });
-    expect(frontier.of("q", 1_000)).toEqual(far);
-    expect(frontier.of("another", 1_000)).toBeNull();
+    frontier.put("q", -9, { nowMs: 0, isCommitted: false });
+    frontier.advance("q", null, far, first);
+    const from = frontier.of("q", 1);
+    expect(from).toEqual(far);
+    frontier.advance("q", from, { priority: -10, at: "c" }, { nowMs: 2, lookMs: 1 });
+    expect(frontier.of("q", 2)).toBeNull();
+    frontier.forget("q");
+    frontier.advance("q", null, far, first);
+    expect(frontier.of("q", 1)).toEqual(far);
   });
 });
 

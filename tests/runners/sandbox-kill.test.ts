@@ -95,9 +95,10 @@ describe.each(modes)("killing a run under %s", (mode) => {
 test("a script without isolation that says its sandbox was at fault leaves nothing alive either", async () => {
   const trial = await sharedTrial({ mode: "none" })();
   const mark = `forging-${process.pid}`;
-  const text = `setsid bash -c 'exec -a ${mark} sleep 1000' &
+  const text = `setsid bash -c 'echo > up; exec -a ${mark} sleep 1000' &
+    while [ ! -e up ]; do sleep 0.02; done
     read -r _ _ _ shell _ < "/proc/$PPID/stat"
-    perl -e 'open(my $status, ">&=", syscall(438, syscall(434, $ARGV[0], 0), 2, 0)) && syswrite($status, "fault: forged\n")' "$shell"
+    perl -e 'open(my $status, ">&=", syscall(438, syscall(434, $ARGV[0] + 0, 0), 2, 0)) && syswrite($status, "fault: forged\n")' "$shell"
     exit 113`;
   const { outcome } = await trial.run({ text });
   expect(outcome.kind).toBe("failed");
