@@ -98,7 +98,7 @@ test("a script without isolation that says its sandbox was at fault leaves nothi
   const text = `setsid bash -c 'echo > up; exec -a ${mark} sleep 1000' &
     while [ ! -e up ]; do sleep 0.02; done
     read -r _ _ _ shell _ < "/proc/$PPID/stat"
-    perl -e 'open(my $status, ">&=", syscall(438, syscall(434, $ARGV[0] + 0, 0), 2, 0)) && syswrite($status, "fault: forged\n")' "$shell"
+    perl -e 'open(STATUS, ">&=", syscall(438, syscall(434, $ARGV[0] + 0, 0), 2, 0)) && syswrite(STATUS, "fault: forged\n")' "$shell"
     exit 113`;
   const { outcome } = await trial.run({ text });
   expect(outcome.kind).toBe("failed");

@@ -237,9 +237,9 @@ function taken(trial: Trial): Promise<string> {
 }
 
 async function present(take: () => string | null): Promise<string> {
-  let found: string | null = null;
-  await until("a sandbox stands", () => (found ??= take()) !== null);
-  return found ?? "";
+  const found: string[] = [];
+  await until("a sandbox stands", () => found.push(...[take()].filter((one) => one !== null)) > 0);
+  return found[0] ?? "";
 }
 
 async function filled(trial: Trial, files: Record<string, string>): Promise<string> {
