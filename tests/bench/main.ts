@@ -1,6 +1,7 @@
 import { loadNow, readResults, resultsTable, writeResults } from "./results.ts";
 import type { Row } from "./row.ts";
 import { automationRows } from "./rows-automations.ts";
+import { backlogRows } from "./rows-backlog.ts";
 import { chainRows } from "./rows-chains.ts";
 import { functionRows } from "./rows-functions.ts";
 import { memoryRows } from "./rows-memory.ts";
@@ -16,6 +17,7 @@ import { startRows } from "./rows-start.ts";
 const groups: Record<string, (rounds: number, seconds: number) => Promise<Row[]>> = {
   start: (rounds) => startRows(rounds),
   functions: functionRows,
+  backlog: (rounds) => backlogRows(rounds),
   scripts: (rounds) => scriptRows(rounds),
   memory: () => memoryRows(),
   chains: (rounds) => chainRows(rounds),

@@ -1,6 +1,7 @@
 import { bullmqDrain, bullmqRoundTrips } from "./peers/bullmq.ts";
 import { graphileDrain, pgBossSends } from "./peers/postgres-peers.ts";
 import { helloRate } from "./peers/hello-rate.ts";
+import { addBacklog, ask, setWorking, waitingAt } from "./backlog.ts";
 import { measure, type Row } from "./row.ts";
 import { runLoad } from "./run-load.ts";
 import { startBenchService } from "./service.ts";
@@ -95,7 +96,7 @@ async function peerRows(rounds: number, seconds: number): Promise<Row[]> {
 }
 
 async function acceptRate(url: string, seconds: number): Promise<number> {
-  await fetch(`${url}/off`, { method: "POST" });
+  await setWorking(url, false);
   try {
     return (
       await runLoad(`${url}/api/v1/jobs`, {
@@ -105,7 +106,7 @@ async function acceptRate(url: string, seconds: number): Promise<number> {
       })
     ).perSecond;
   } finally {
-    await fetch(`${url}/on`, { method: "POST" });
+    await setWorking(url, true);
     await untilEmpty(url);
   }
 }
@@ -114,24 +115,10 @@ async function acceptRate(url: string, seconds: number): Promise<number> {
 async function drainRate(count: number): Promise<number> {
   const service = await startBenchService({ SLOTS: drainSlots });
   try {
-    await fetch(`${service.url}/off`, { method: "POST" });
-    for (let added = 0; added < count; added += 1_000) {
-      const jobs = Array.from({ length: 1_000 }, (_, at) => ({
-        function: "hello",
-        input: { name: "Ada" },
-        priority: 1 + (at % 5),
-      }));
-      const response = await fetch(`${service.url}/api/v1/jobs/batch`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify(jobs),
-      });
-      if (!response.ok)
-        throw new Error(`the batch was answered ${response.status}: ${(await response.text()).slice(0, 200)}`);
-      await response.arrayBuffer();
-    }
+    await setWorking(service.url, false);
+    await addBacklog(service.url, count);
     const startedAt = performance.now();
-    await fetch(`${service.url}/on`, { method: "POST" });
+    await setWorking(service.url, true);
     await untilEmpty(service.url);
     return count / ((performance.now() - startedAt) / 1_000);
   } finally {
@@ -139,19 +126,12 @@ async function drainRate(count: number): Promise<number> {
   }
 }
 
-/**
- * What the node believes to wait costs nothing to ask, and is right within some hundreds; then the database is asked for one job that has not
- * ended. To have it asked all the time, or the queues counted, would cost it as much as every tenth task.
- */
+/** First as the node believes; then the database is asked for one job that has not ended. */
 async function untilEmpty(url: string): Promise<void> {
-  while ((await ask<{ queued_tasks: number }>(`${url}/health`)).queued_tasks > nearlyEmpty) await Bun.sleep(50);
+  while ((await waitingAt(url)) > nearlyEmpty) await Bun.sleep(50);
   for (const status of ["queued", "running"]) {
     const isThereOne = async () =>
       (await ask<{ jobs: unknown[] }>(`${url}/api/v1/jobs?status=${status}&limit=1`)).jobs.length > 0;
     while (await isThereOne()) await Bun.sleep(50);
   }
-}
-
-async function ask<T>(url: string): Promise<T> {
-  return (await (await fetch(url)).json()) as T;
 }
