@@ -19,7 +19,7 @@ const doubtMs = { uncommitted: 1_000, committed: 100 };
 /**
  * How far claims have come in queues where much waits. A database keeps what was deleted in its index until it has cleaned up,
  * so that each claim which begins at the head steps over all that was claimed before: 4,000 pages after 300,000 messages
- * were measured, and 10 ms of a claim. One that begins at the place where the last one ended does not.
+ * were measured, and 9 to 37 ms of a claim while the queue was drained. One that begins at the place where the last one ended does not.
  */
 export class Frontier {
   readonly #known = new Map<string, Known>();

@@ -56,8 +56,8 @@ export function dataMbFor(limits: Limits): number {
 
 /**
  * The arguments of the shell that becomes the first process of a run. It enters its control group, sets the limits, says
- * `R` on the status channel, waits for `go` and variables on the control channel, goes to the directory, runs the command without either channel, and ends
- * with its code. A death by a signal is also said on the status channel, in the shell's words.
+ * `R` on the status channel, waits for `go` and variables on the control channel, goes to the directory, runs the command
+ * without either channel, and ends with its code. A death by a signal is also said on the status channel, in the shell's words.
  */
 export function firstProcess(of: FirstProcess): string[] {
   const { arguments: options } = dialects[of.shell.dialect];

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -102,7 +103,7 @@ async function unpack(deps: OptexityDeps, archive: string, into: string): Promis
         continue;
       }
       const path = join(into, ...segments);
-      const unfinished = `${archive}.${names.length}`;
+      const unfinished = join(dirname(archive), randomUUID());
       await pipeline(entry, createWriteStream(unfinished));
       await mkdir(dirname(path), { recursive: true });
       await rename(unfinished, path);
